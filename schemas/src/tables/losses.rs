@@ -1,0 +1,21 @@
+//! `losses`: what was lost, where, when and why.
+
+use crate::column::Timestamp;
+
+table! {
+    /// Observations that were lost between two moments.
+    pub struct Loss in "losses" as Loss {
+        /// Who lost them: `ring/lifecycle`, `ring/connections`, `map/connections`, `kernel/<program>`, `writer/<table>`, `source/<name>`.
+        [Dictionary] source: String,
+        /// Why: `ring_full`, `map_full`, `read_fault`, `recursion`, `queue_full`, `disk`, `limit`, `deadline`.
+        [Dictionary] cause: String,
+        /// Kernel program or table concerned.
+        [Dictionary] subject: Option<String>,
+        /// How many.
+        [ByteStreamSplit] lost: u64,
+        /// Not before.
+        [Delta] from: Timestamp,
+        /// Not after.
+        [Delta] to: Timestamp,
+    }
+}

@@ -1,0 +1,43 @@
+//! The tables of a trace, a module each: the row in Rust, its columns in Arrow, their units and docs in one place.
+
+mod bpf_programs;
+mod cgroup_events;
+mod cgroup_stats;
+mod clock_sync;
+mod containers;
+mod disk_stats;
+mod file_events;
+mod hosts;
+mod ledger;
+mod losses;
+mod marks;
+mod network_namespaces;
+mod network_stats;
+mod node_stats;
+mod probes;
+mod process_events;
+mod processes;
+mod recorder_stats;
+mod sockets;
+mod tcp_events;
+
+pub use bpf_programs::BpfProgramStats;
+pub use cgroup_events::{CgroupEvent, CgroupEventKind};
+pub use cgroup_stats::CgroupStats;
+pub use clock_sync::ClockSync;
+pub use containers::{ContainerSnapshot, MetadataStatus};
+pub use disk_stats::DiskStats;
+pub use file_events::{FileEvent, FileEventKind};
+pub use hosts::HostSnapshot;
+pub use ledger::LedgerEntry;
+pub use losses::Loss;
+pub use marks::{Mark, MarkKind};
+pub use network_namespaces::NetworkNamespace;
+pub use network_stats::NetworkStats;
+pub use node_stats::NodeStats;
+pub use probes::{ProbeState, ProbeStatus};
+pub use process_events::{ProcessEvent, ProcessEventKind};
+pub use processes::ProcessSnapshot;
+pub use recorder_stats::RecorderStats;
+pub use sockets::{SocketKind, SocketSnapshot};
+pub use tcp_events::{TcpEvent, TcpEventKind, TcpState};

@@ -1,1 +1,47 @@
-fn main() {}
+//! `aftertrace`: arguments, exit codes, progress and colour. The work is done by the recorder and the analyzer.
+
+mod args;
+
+#[cfg(feature = "analyze")]
+mod analyze;
+#[cfg(feature = "analyze")]
+mod progress;
+#[cfg(feature = "record")]
+mod record;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    let result = match cli.verb {
+        #[cfg(feature = "record")]
+        args::Verb::Record(arguments) => record::run(arguments),
+        #[cfg(feature = "analyze")]
+        args::Verb::Analyze(arguments) => analyze::run(arguments),
+    };
+    match result {
+        Ok(code) => code,
+        // Whoever reads our output has seen enough: `aftertrace analyze ... | head`.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints an error with its causes on one line.
+fn print_error(error: &anyhow::Error) {
+    let (red, plain) = if std::io::stderr().is_terminal() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    eprintln!("{red}error:{plain} {error:#}");
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}

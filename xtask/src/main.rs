@@ -1,1 +1,73 @@
-fn main() {}
+//! `cargo xtask`: everything a developer does besides `cargo build`.
+//!
+//! In: this source tree and the tools of a Debian host. Out: checked builds, recorded traces, written documents.
+//! One subcommand a module; nothing here is part of the product.
+
+mod analyze;
+mod artifacts;
+mod bench;
+mod demo;
+mod dist;
+mod elf;
+mod host;
+mod kernels;
+mod sample_traces;
+mod schema_docs;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Development tasks of aftertrace.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = "Try `cargo xtask demo` first. `cargo xtask test` is what CI runs."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install with apt what is missing to build and test, and mount tracefs.
+    Setup(setup::Options),
+    /// Record a small workload on this host (as root; else take a sample trace) and show what was seen.
+    Demo(demo::Options),
+    /// Run every check that CI runs: format, lints, documentation, licences, tests, feature sets, kernels.
+    Test(test::Options),
+    /// Boot Debian's kernels in an emulator, record a known workload on each and count its events.
+    Kernels(kernels::Options),
+    /// Measure what recording costs, beside perf and bpftrace, and write docs/benchmarks.md.
+    Bench(bench::Options),
+    /// Build the static recorder for problem hosts.
+    Dist(dist::Options),
+    /// Record every trace of sample-traces/ again with the script beside it.
+    SampleTraces(sample_traces::Options),
+    /// Write schemas/README.md from the tables' definitions.
+    SchemaDocs(schema_docs::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Setup(options) => setup::run(&options),
+        Task::Demo(options) => demo::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Kernels(options) => kernels::run(&options),
+        Task::Bench(options) => bench::run(&options),
+        Task::Dist(options) => dist::run(&options),
+        Task::SampleTraces(options) => sample_traces::run(&options),
+        Task::SchemaDocs(options) => schema_docs::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

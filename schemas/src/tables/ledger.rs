@@ -22,7 +22,9 @@ table! {
         [Delta] dropped_read_fault: u64,
         /// Records that the recorder took from the ring.
         [Delta] received: u64,
-        /// Rows that the recorder wrote to this trace for them, retired segments included.
+        /// Records that the recorder took and set aside, since they turned out to be outside the filter.
+        [Delta] set_aside: u64,
+        /// Records that became observations of this trace, retired segments included: `received = set_aside + recorded`.
         [Delta] recorded: u64,
     }
 }

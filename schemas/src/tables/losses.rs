@@ -5,7 +5,7 @@ use crate::column::Timestamp;
 table! {
     /// Observations that were lost between two moments.
     pub struct Loss in "losses" as Loss {
-        /// Who lost them: `ring/lifecycle`, `ring/connections`, `map/connections`, `kernel/<program>`, `writer/<table>`, `source/<name>`.
+        /// Who lost them: `kernel/<program>`, `writer/<table>`, `source/<name>`, `recorder/<part>`.
         [Dictionary] source: String,
         /// Why: `ring_full`, `map_full`, `read_fault`, `recursion`, `queue_full`, `disk`, `limit`, `deadline`.
         [Dictionary] cause: String,

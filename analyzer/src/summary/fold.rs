@@ -1,0 +1,341 @@
+//! Gathers the numbers of the summary from the observations. Dead containers and closed connections count too, which the
+//! registry, bound to what is alive, may have let go.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
+
+use aftertrace_schemas::column::Ip;
+use aftertrace_schemas::tables::{
+    CgroupEvent, CgroupEventKind, CgroupStats, ProcessEvent, ProcessEventKind, SocketKind, TcpEvent, TcpEventKind,
+};
+use aftertrace_schemas::{Kind, Observation};
+use rustc_hash::FxBuildHasher;
+use serde::Serialize;
+
+use crate::identity::Identities;
+use crate::sql::error_name;
+
+/// Stands for processes of no container.
+const HOST: &str = "(host)";
+/// Destinations told apart at most; the others are summed.
+const MOST_TALKERS: usize = 100_000;
+
+/// Numbers of the whole trace.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Processes started.
+    pub processes_started: u64,
+    /// Processes that ended with a code other than 0 or by a signal.
+    pub processes_failed: u64,
+    /// OOM kills.
+    pub oom_kills: u64,
+    /// Outbound connections established.
+    pub connects: u64,
+    /// Outbound connections that failed.
+    pub failed_connects: u64,
+    /// Inbound connections accepted.
+    pub accepts: u64,
+    /// TCP segments sent again.
+    pub retransmits: u64,
+    /// Files opened for writing.
+    pub files_opened: u64,
+}
+
+/// A container in the summary.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Container {
+    /// Its id.
+    pub container: String,
+    /// Processes seen: those that were there, and those that started.
+    pub processes: u64,
+    /// CPU time used during the trace, nanoseconds; absent when its control group was not measured.
+    pub cpu_ns: Option<u64>,
+    /// Most anonymous and mapped memory that was measured, bytes.
+    pub memory_bytes: Option<u64>,
+    /// Restarts, as the metrics count them.
+    pub restarts: u64,
+    /// OOM kills.
+    pub oom_kills: u64,
+}
+
+/// A container and a destination that it connects to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Talker {
+    /// The container's id.
+    pub container: String,
+    /// Address and port; absent in the row that sums those beyond the limit.
+    pub destination: Option<SocketAddr>,
+    /// Connections established, or open when the trace began.
+    pub connects: u64,
+    /// Connections that failed.
+    pub failed: u64,
+    /// The commonest error of those, or of those that were established.
+    pub error: Option<String>,
+    /// Segments sent again.
+    pub retransmits: u64,
+    /// Payload bytes sent.
+    pub bytes_sent: u64,
+    /// Payload bytes received.
+    pub bytes_received: u64,
+}
+
+/// Index of a container's name.
+type Name = u32;
+type TalkerKey = (Name, Option<SocketAddr>);
+
+#[derive(Default)]
+struct Counts {
+    talker: Talker,
+    errors: BTreeMap<u16, u64>,
+}
+
+struct Connection {
+    talker: TalkerKey,
+    bytes_sent: u64,
+    bytes_received: u64,
+}
+
+/// CPU of a control group: at its first and last measurement.
+struct Cpu {
+    from_ns: u64,
+    to_ns: u64,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Fold {
+    identities: Identities,
+    totals: Totals,
+    names: Vec<String>,
+    name_of: HashMap<String, Name>,
+    name_of_cgroup: HashMap<String, Name>,
+    containers: HashMap<Name, Container>,
+    processes: HashMap<(u32, u64), Name, FxBuildHasher>,
+    start_of: HashMap<u32, u64, FxBuildHasher>,
+    made: HashSet<String>,
+    cpu: HashMap<String, Cpu>,
+    talkers: HashMap<TalkerKey, Counts>,
+    connections: HashMap<u64, Connection, FxBuildHasher>,
+}
+
+impl Fold {
+    pub(super) fn apply(&mut self, observation: &Observation) {
+        match &observation.kind {
+            Kind::Container(row) => {
+                self.identities.add(row, observation.time);
+                // What the runtime said may change the name.
+                self.name_of_cgroup.clear();
+            }
+            Kind::ProcessSnapshot(row) => self.process(row.pid, row.process_start_ns, row.cgroup.as_deref()),
+            Kind::Process(row) => self.process_event(row),
+            Kind::Cgroup(row) => self.cgroup_event(row),
+            Kind::CgroupStats(row) => self.stats(row),
+            Kind::SocketSnapshot(row) if row.kind == SocketKind::Outbound => {
+                if self.connections.contains_key(&row.connection_id) {
+                    return;
+                }
+                let owner = self.owner(row.pid, row.process_start_ns);
+                let key = self.key(owner, destination(row.remote_ip, row.remote_port));
+                self.talkers.entry(key).or_default().talker.connects += 1;
+                let connection =
+                    Connection { talker: key, bytes_sent: row.bytes_sent, bytes_received: row.bytes_received };
+                self.connections.insert(row.connection_id, connection);
+            }
+            Kind::Tcp(row) => self.tcp(row),
+            Kind::File(row) => self.totals.files_opened += u64::from(row.kind == aftertrace_schemas::tables::FileEventKind::Open),
+            _ => {}
+        }
+    }
+
+    pub(super) fn finish(mut self) -> (Totals, Vec<Container>, Vec<Talker>) {
+        for (cgroup, cpu) in std::mem::take(&mut self.cpu) {
+            let name = self.name(Some(&cgroup));
+            let used = cpu.to_ns.saturating_sub(cpu.from_ns);
+            let container = self.container(name);
+            // A control group's figure includes those below it.
+            container.cpu_ns = container.cpu_ns.max(Some(used));
+        }
+        let mut containers: Vec<Container> = self.containers.into_values().collect();
+        containers.sort_by(|a, b| {
+            let busy = |c: &Container| (c.cpu_ns.unwrap_or_default(), c.processes);
+            busy(b).cmp(&busy(a)).then_with(|| a.container.cmp(&b.container))
+        });
+        let names = self.names;
+        let talker = |((name, destination), counts): (TalkerKey, Counts)| Talker {
+            container: names.get(name as usize).cloned().unwrap_or_default(),
+            destination,
+            error: counts.errors.iter().max_by_key(|(_, count)| **count).map(|(errno, _)| error_name(*errno)),
+            ..counts.talker
+        };
+        let mut talkers: Vec<Talker> = self.talkers.into_iter().map(talker).collect();
+        talkers.sort_by(|a, b| {
+            let weight = |t: &Talker| (t.connects + t.failed, t.bytes_sent + t.bytes_received);
+            weight(b).cmp(&weight(a)).then_with(|| (&a.container, a.destination).cmp(&(&b.container, b.destination)))
+        });
+        (self.totals, containers, talkers)
+    }
+
+    fn name(&mut self, cgroup: Option<&str>) -> Name {
+        let Some(cgroup) = cgroup else { return self.intern(HOST) };
+        if let Some(name) = self.name_of_cgroup.get(cgroup) {
+            return *name;
+        }
+        let id = self.identities.container_id(cgroup);
+        let name = self.intern(id.as_deref().unwrap_or(HOST));
+        self.name_of_cgroup.insert(cgroup.to_owned(), name);
+        name
+    }
+
+    fn intern(&mut self, text: &str) -> Name {
+        if let Some(name) = self.name_of.get(text) {
+            return *name;
+        }
+        let name = Name::try_from(self.names.len()).unwrap_or(Name::MAX);
+        self.names.push(text.to_owned());
+        self.name_of.insert(text.to_owned(), name);
+        name
+    }
+
+    fn container(&mut self, name: Name) -> &mut Container {
+        self.containers.entry(name).or_insert_with(|| Container {
+            container: self.names.get(name as usize).cloned().unwrap_or_default(),
+            ..Container::default()
+        })
+    }
+
+    fn process(&mut self, pid: u32, start_ns: u64, cgroup: Option<&str>) {
+        let name = self.name(cgroup);
+        self.start_of.insert(pid, start_ns);
+        if self.processes.insert((pid, start_ns), name).is_none() {
+            self.container(name).processes += 1;
+        }
+    }
+
+    /// The process moved: it counts where it went.
+    fn moved(&mut self, pid: u32, start_ns: u64, cgroup: &str) {
+        let name = self.name(Some(cgroup));
+        match self.processes.insert((pid, start_ns), name) {
+            Some(before) if before != name => {
+                let processes = &mut self.container(before).processes;
+                *processes = processes.saturating_sub(1);
+                self.container(name).processes += 1;
+            }
+            Some(_) => {}
+            None => self.container(name).processes += 1,
+        }
+    }
+
+    fn owner(&mut self, pid: u32, start_ns: u64) -> Name {
+        match self.processes.get(&(pid, start_ns)) {
+            Some(name) => *name,
+            None => self.intern(HOST),
+        }
+    }
+
+    fn process_event(&mut self, row: &ProcessEvent) {
+        let start_ns = row.process_start_ns.or_else(|| self.start_of.get(&row.pid).copied()).unwrap_or_default();
+        match row.kind {
+            ProcessEventKind::Start => {
+                self.totals.processes_started += 1;
+                self.process(row.pid, start_ns, row.cgroup.as_deref());
+            }
+            ProcessEventKind::Exec => {
+                if let Some(cgroup) = &row.cgroup {
+                    self.moved(row.pid, start_ns, cgroup);
+                }
+            }
+            ProcessEventKind::Exit => {
+                let failed = row.signal.is_some_and(|signal| signal != 0) || row.exit_code.is_some_and(|code| code != 0);
+                self.totals.processes_failed += u64::from(failed);
+                self.start_of.remove(&row.pid);
+            }
+            ProcessEventKind::OomKill => {
+                self.totals.oom_kills += 1;
+                let owner = self.owner(row.pid, start_ns);
+                self.container(owner).oom_kills += 1;
+            }
+            ProcessEventKind::Other => {}
+        }
+    }
+
+    fn cgroup_event(&mut self, row: &CgroupEvent) {
+        match row.kind {
+            CgroupEventKind::Created => {
+                self.made.insert(row.path.clone());
+            }
+            CgroupEventKind::Attached => {
+                let start_ns = row.pid.and_then(|pid| row.process_start_ns.or_else(|| self.start_of.get(&pid).copied()));
+                if let (Some(pid), Some(start_ns), Some(cgroup)) = (row.pid, start_ns, &row.process_cgroup) {
+                    self.moved(pid, start_ns, cgroup);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn stats(&mut self, row: &CgroupStats) {
+        if self.identities.container_id(&row.cgroup).is_none() {
+            return;
+        }
+        if let Some(usage_ns) = row.cpu_usage_ns {
+            // One that was made while recording began at nothing.
+            let from_ns = if self.made.contains(&row.cgroup) { 0 } else { usage_ns };
+            let cpu = self.cpu.entry(row.cgroup.clone()).or_insert(Cpu { from_ns, to_ns: usage_ns });
+            cpu.to_ns = usage_ns;
+        }
+        let memory = row.memory_anonymous_bytes.map(|bytes| bytes + row.memory_mapped_file_bytes.unwrap_or_default());
+        let name = self.name(Some(&row.cgroup));
+        let container = self.container(name);
+        container.memory_bytes = container.memory_bytes.max(memory);
+    }
+
+    fn key(&mut self, container: Name, destination: Option<SocketAddr>) -> TalkerKey {
+        let key = (container, destination);
+        if self.talkers.len() >= MOST_TALKERS && !self.talkers.contains_key(&key) { (container, None) } else { key }
+    }
+
+    fn tcp(&mut self, row: &TcpEvent) {
+        match row.kind {
+            TcpEventKind::Connect | TcpEventKind::ConnectError => {
+                let owner = self.owner(row.pid.unwrap_or_default(), row.process_start_ns.unwrap_or_default());
+                let key = self.key(owner, destination(row.remote_ip, row.remote_port));
+                let counts = self.talkers.entry(key).or_default();
+                if row.kind == TcpEventKind::Connect {
+                    self.totals.connects += 1;
+                    counts.talker.connects += 1;
+                    let connection = Connection { talker: key, bytes_sent: 0, bytes_received: 0 };
+                    self.connections.insert(row.connection_id, connection);
+                } else {
+                    self.totals.failed_connects += 1;
+                    counts.talker.failed += 1;
+                    *counts.errors.entry(row.errno.unwrap_or_default()).or_default() += 1;
+                }
+            }
+            TcpEventKind::Accept => self.totals.accepts += 1,
+            TcpEventKind::Retransmit => {
+                self.totals.retransmits += 1;
+                if let Some(connection) = self.connections.get(&row.connection_id) {
+                    self.talkers.entry(connection.talker).or_default().talker.retransmits += 1;
+                }
+            }
+            TcpEventKind::Statistics | TcpEventKind::Close => {
+                if let Some(connection) = self.connections.get_mut(&row.connection_id) {
+                    let talker = &mut self.talkers.entry(connection.talker).or_default().talker;
+                    let sent = row.bytes_sent.unwrap_or(connection.bytes_sent);
+                    let received = row.bytes_received.unwrap_or(connection.bytes_received);
+                    talker.bytes_sent += sent.saturating_sub(connection.bytes_sent);
+                    talker.bytes_received += received.saturating_sub(connection.bytes_received);
+                    (connection.bytes_sent, connection.bytes_received) = (sent, received);
+                }
+                if row.kind == TcpEventKind::Close {
+                    self.connections.remove(&row.connection_id);
+                }
+            }
+            TcpEventKind::ListenOpen | TcpEventKind::ListenClose | TcpEventKind::Other => {}
+        }
+    }
+}
+
+fn destination(ip: Option<Ip>, port: Option<u16>) -> Option<SocketAddr> {
+    Some(SocketAddr::new(ip?.address(), port?))
+}

@@ -1,0 +1,208 @@
+//! The command line: verbs, flags and their help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The flight recorder for Linux hosts: record raw kernel events on the problem host, analyze them on a laptop.
+#[derive(Debug, Parser)]
+#[command(name = "aftertrace", version, max_term_width = 100)]
+#[command(after_help = "Examples:
+  aftertrace record -o incident --duration 60s        record the whole host for a minute
+  aftertrace record -o run -- ./load-test --fast      record one command and what it starts
+  aftertrace record -o box --container '^/docker/shop-' --max-size 500MiB
+                                                      flight recorder for some containers
+  aftertrace analyze incident                         what happened, on one screen
+  aftertrace analyze sql incident -c 'SELECT * FROM connections LIMIT 5'
+  aftertrace analyze metrics incident --end           Prometheus metrics at the end")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Record this host (or some containers, processes or a command) into a trace directory.
+    #[cfg(feature = "record")]
+    Record(RecordArgs),
+    /// Read a trace: summary, metrics, SQL, verification.
+    #[cfg(feature = "analyze")]
+    Analyze(AnalyzeArgs),
+}
+
+/// `aftertrace record`.
+#[cfg(feature = "record")]
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 recorded; with a command, the command's own (128 + signal if it was killed);
+1 the recording failed (the message says why, and what was written stays readable); 2 wrong usage.
+
+Needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; a kernel with BTF; tracefs.")]
+pub struct RecordArgs {
+    /// Trace directory to create. It must not exist, or be empty; it is private (0700).
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// End by itself after this time (30s, 5m, 1h30m).
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub duration: Option<std::time::Duration>,
+    /// Record only this control group and those below it (repeatable): /system.slice/nginx.service.
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Vec<String>,
+    /// Record only containers whose id matches (repeatable): '^/docker/shop-', '/k8s/prod/'.
+    #[arg(long, value_name = "REGEX")]
+    pub container: Vec<regex::Regex>,
+    /// Record only this process and its descendants (repeatable).
+    #[arg(long, value_name = "PID")]
+    pub pid: Vec<u32>,
+    /// Keep at most this much on disk: the oldest segments are dropped. 0 means no cap.
+    #[arg(long, value_name = "SIZE", default_value = "1GiB")]
+    pub max_size: bytesize::ByteSize,
+    /// Drop segments older than this (15m, 2h).
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub max_age: Option<std::time::Duration>,
+    /// Size of each kernel ring buffer; raise it when the report shows losses with cause ring_full.
+    #[arg(long, value_name = "SIZE", default_value = "8MiB")]
+    pub ring_size: bytesize::ByteSize,
+    /// Most TCP sockets followed at a time; kernel memory for them is set aside at the start (about 200 bytes each).
+    #[arg(long, value_name = "N", default_value_t = 65_536)]
+    pub max_connections: u32,
+    /// Write and sync the journal this often: the most that a crash or power loss can cost.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub journal_interval: std::time::Duration,
+    /// Measure control groups and the node this often.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub interval: std::time::Duration,
+    /// Read the byte counters and round-trip times of open connections this often.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub sweep_interval: std::time::Duration,
+    /// Mount tracefs at /sys/kernel/tracing if it is not mounted (it stays mounted).
+    #[arg(long)]
+    pub mount_tracefs: bool,
+    /// Do not print the live line and the closing words.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Run this command in a control group of its own and record just that; ends when it ends, with its exit code.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<std::ffi::OsString>,
+}
+
+/// `aftertrace analyze`.
+#[cfg(feature = "analyze")]
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(after_help = "A TRACE is a directory that `aftertrace record` wrote, or a .tar of one. Without a verb: the summary.
+
+Exit codes: 0 done; 1 failed, or for `verify` usable with gaps; 2 wrong usage, or for `verify` unusable.")]
+pub struct AnalyzeArgs {
+    /// The trace to sum up.
+    pub trace: Option<PathBuf>,
+    /// What to read from it.
+    #[command(subcommand)]
+    pub verb: Option<AnalyzeVerb>,
+}
+
+/// What to read from a trace.
+#[cfg(feature = "analyze")]
+#[derive(Debug, Subcommand)]
+pub enum AnalyzeVerb {
+    /// What is in the trace: host, options, probes, losses, tables with rows and bytes.
+    Info {
+        /// A trace directory, or a .tar of one.
+        trace: PathBuf,
+        /// How to print it.
+        #[arg(long, value_enum, default_value = "text")]
+        format: TextFormat,
+    },
+    /// Whether the trace is whole: exit code 0 whole, 1 usable with gaps, 2 unusable.
+    Verify {
+        /// A trace directory, or a .tar of one.
+        trace: PathBuf,
+        /// How to print it.
+        #[arg(long, value_enum, default_value = "text")]
+        format: TextFormat,
+    },
+    /// The metrics that a live scrape would have given, at a moment of the trace.
+    Metrics(MetricsArgs),
+    /// Run SQL on the trace; without -c and -f, an interactive prompt.
+    Sql(SqlArgs),
+}
+
+/// How to print a report.
+#[cfg(feature = "analyze")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum TextFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// `aftertrace analyze metrics`.
+#[cfg(feature = "analyze")]
+#[derive(Debug, Args)]
+pub struct MetricsArgs {
+    /// A trace directory, or a .tar of one.
+    pub trace: PathBuf,
+    /// Metrics at this moment: RFC 3339, Unix seconds, +90s after the start, or -30s before the end.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with = "end")]
+    pub at: Option<String>,
+    /// Metrics at the end of the trace (the default).
+    #[arg(long)]
+    pub end: bool,
+    /// Exposition format.
+    #[arg(long, value_enum, default_value = "prometheus")]
+    pub format: MetricsFormat,
+}
+
+/// Exposition formats.
+#[cfg(feature = "analyze")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum MetricsFormat {
+    /// Prometheus text format 0.0.4.
+    Prometheus,
+    /// OpenMetrics 1.0 text.
+    Openmetrics,
+}
+
+/// `aftertrace analyze sql`.
+#[cfg(feature = "analyze")]
+#[derive(Debug, Args)]
+#[command(after_help = "Tables: \\d in the prompt, or: aftertrace analyze sql TRACE -c 'SHOW TABLES'.
+Views: connections (open and close joined), containers, losses; the stored rows are in the schema `raw`.")]
+pub struct SqlArgs {
+    /// A trace directory, or a .tar of one.
+    pub trace: PathBuf,
+    /// Run these statements and end (repeatable).
+    #[arg(short = 'c', long, value_name = "SQL")]
+    pub command: Vec<String>,
+    /// Run the statements of a file and end (repeatable).
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+    /// How to print rows; parquet needs --output.
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: RowFormat,
+    /// Write the rows to this file instead of the terminal.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Most memory that a query may use before it spills to disk.
+    #[arg(long, value_name = "SIZE", default_value = "1GiB")]
+    pub memory_limit: bytesize::ByteSize,
+    /// No timing and row counts after the rows.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// Row formats.
+#[cfg(feature = "analyze")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum RowFormat {
+    /// Aligned columns.
+    Table,
+    /// Comma-separated values with a header.
+    Csv,
+    /// A JSON object a line.
+    Json,
+    /// A Parquet file.
+    Parquet,
+}

@@ -1,0 +1,120 @@
+//! `aftertrace record`: from arguments to a recording, with a live line on a terminal.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aftertrace_recorder::config::{Filter, RecordConfig};
+use aftertrace_recorder::record::{Observer, Outcome, RecordError, Status, record};
+use bytesize::ByteSize;
+
+use crate::args::RecordArgs;
+
+/// The shell's code for a command that cannot be run.
+const CANNOT_RUN: u8 = 127;
+
+/// Records as asked for.
+pub(crate) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
+    let quiet = arguments.quiet;
+    let config = config(arguments)?;
+    let mut terminal = Terminal { quiet, live: !quiet && std::io::stderr().is_terminal(), line: false };
+    let outcome = match record(&config, &mut terminal) {
+        Ok(outcome) => outcome,
+        Err(error @ RecordError::Command(_)) => {
+            terminal.clear();
+            crate::print_error(&error.into());
+            return Ok(ExitCode::from(CANNOT_RUN));
+        }
+        Err(error) => {
+            terminal.clear();
+            return Err(error.into());
+        }
+    };
+    terminal.finished(&config, &outcome);
+    Ok(outcome.exit_code.map_or(ExitCode::SUCCESS, |code| ExitCode::from(u8::try_from(code).unwrap_or(1))))
+}
+
+fn config(arguments: RecordArgs) -> anyhow::Result<RecordConfig> {
+    let mut config = RecordConfig::new(arguments.output);
+    config.duration = arguments.duration;
+    config.filter = Filter { cgroups: arguments.cgroup, containers: arguments.container, pids: arguments.pid };
+    config.command = arguments.command;
+    config.max_bytes = Some(arguments.max_size.as_u64()).filter(|bytes| *bytes > 0);
+    config.max_age = arguments.max_age;
+    config.ring_bytes = ring_bytes(arguments.ring_size)?;
+    config.max_connections = arguments.max_connections;
+    config.journal_interval = arguments.journal_interval;
+    config.interval = arguments.interval;
+    config.sweep_interval = arguments.sweep_interval;
+    config.mount_tracefs = arguments.mount_tracefs;
+    Ok(config)
+}
+
+/// The kernel takes powers of two of at least a page.
+fn ring_bytes(size: ByteSize) -> anyhow::Result<u32> {
+    u32::try_from(size.as_u64())
+        .ok()
+        .filter(|bytes| bytes.is_power_of_two() && (4096..=1 << 30).contains(bytes))
+        .ok_or_else(|| anyhow::anyhow!("--ring-size {size}: must be a power of two from 4KiB to 1GiB"))
+}
+
+/// Says what happens: one line that is kept up to date on a terminal, plain lines elsewhere.
+struct Terminal {
+    quiet: bool,
+    live: bool,
+    line: bool,
+}
+
+impl Terminal {
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.line) {
+            eprint!("\r\x1b[K");
+        }
+    }
+
+    fn finished(&mut self, config: &RecordConfig, outcome: &Outcome) {
+        self.clear();
+        if self.quiet {
+            return;
+        }
+        let status = &outcome.status;
+        eprintln!(
+            "recorded {} observations in {} to {} ({}){}; {}",
+            status.observations,
+            humantime::format_duration(Duration::from_secs(status.elapsed.as_secs())),
+            config.output.display(),
+            ByteSize(status.trace_bytes).display().iec(),
+            if status.lost == 0 { ", nothing lost".to_owned() } else { format!(", {} lost", status.lost) },
+            outcome.end_reason,
+        );
+        eprintln!("next: aftertrace analyze {}", config.output.display());
+    }
+}
+
+impl Observer for Terminal {
+    fn status(&mut self, status: &Status) {
+        if !self.live {
+            return;
+        }
+        self.line = true;
+        let seconds = status.elapsed.as_secs();
+        eprint!(
+            "\r\x1b[Krecording {:02}:{:02}:{:02}  {} events/s  {} on disk  {}",
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60,
+            status.events_per_second,
+            ByteSize(status.trace_bytes).display().iec(),
+            if status.lost == 0 { "nothing lost".to_owned() } else { format!("{} LOST", status.lost) },
+        );
+        // A terminal that went away does not end a recording.
+        let _ = std::io::stderr().flush();
+    }
+
+    fn warning(&mut self, message: &str) {
+        if !self.quiet {
+            self.clear();
+            eprintln!("warning: {message}");
+        }
+    }
+}

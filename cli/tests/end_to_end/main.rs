@@ -1,0 +1,23 @@
+//! End-to-end tests: the real binary records real workloads through the real kernel, and the trace is asked by SQL.
+//!
+//! Each recording is filtered to what the test itself starts (`record -- COMMAND`, or a control group that it
+//! made). They need root and BPF: without, each prints why it is skipped; with `CI` set, it fails instead.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod command_line;
+mod crash;
+mod files;
+mod limits;
+mod memory;
+mod processes;
+mod support;
+mod tcp;
+mod workloads;

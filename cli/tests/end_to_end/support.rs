@@ -1,0 +1,152 @@
+//! Running the binary under test, and asking the traces that it writes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The binary under test.
+pub const AFTERTRACE: &str = env!("CARGO_BIN_EXE_aftertrace");
+
+/// Whether recording is possible here; prints why not. Under CI it must be.
+pub fn can_record() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    let btf = Path::new("/sys/kernel/btf/vmlinux").exists();
+    if root && btf {
+        return true;
+    }
+    assert!(std::env::var_os("CI").is_none(), "under CI recording must be possible: root {root}, BTF {btf}");
+    eprintln!("SKIPPED: recording needs root (have: {root}) and kernel BTF (have: {btf})");
+    false
+}
+
+/// Leaves the test when nothing can be recorded here.
+macro_rules! needs_recording {
+    () => {
+        if !$crate::support::can_record() {
+            return;
+        }
+    };
+}
+pub(crate) use needs_recording;
+
+/// A trace in a directory that goes away with it.
+pub struct Trace {
+    directory: TempDir,
+    /// What the recorder printed and how it ended.
+    pub output: Output,
+}
+
+impl Trace {
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("trace")
+    }
+
+    /// The rows of a query, as JSON objects.
+    pub fn sql(&self, query: &str) -> Vec<Value> {
+        sql(&self.path(), query)
+    }
+
+    /// The one number that a query gives.
+    pub fn number(&self, query: &str) -> i64 {
+        let rows = self.sql(query);
+        let row = rows.first().unwrap_or_else(|| panic!("no row from {query}"));
+        row.as_object().unwrap().values().next().unwrap().as_i64().unwrap_or_else(|| panic!("{row} from {query}"))
+    }
+
+    /// The sample of a metric whose labels contain all of `labels`, at the end of the trace.
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let output = Command::new(AFTERTRACE).args(["analyze", "metrics"]).arg(self.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines()
+            .filter(|line| line.starts_with(name) && line[name.len()..].starts_with(['{', ' ']))
+            .find(|line| labels.iter().all(|(key, value)| line.contains(&format!("{key}=\"{value}\""))))
+            .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    }
+
+    /// `analyze verify` as JSON, with its exit code.
+    pub fn verify(&self) -> (i32, Value) {
+        verify(&self.path())
+    }
+
+    /// Fails unless the trace is whole: nothing lost, every account balanced.
+    pub fn assert_whole(&self) {
+        let (code, report) = self.verify();
+        assert_eq!(code, 0, "not whole: {report:#}");
+    }
+}
+
+/// `analyze verify` as JSON, with its exit code.
+pub fn verify(trace: &Path) -> (i32, Value) {
+    let output =
+        Command::new(AFTERTRACE).args(["analyze", "verify", "--format", "json"]).arg(trace).output().unwrap();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("verify printed no JSON ({error}): {}", String::from_utf8_lossy(&output.stderr))
+    });
+    (output.status.code().unwrap(), report)
+}
+
+/// The rows of a query, as JSON objects.
+pub fn sql(trace: &Path, query: &str) -> Vec<Value> {
+    let output = Command::new(AFTERTRACE)
+        .args(["analyze", "sql", "--quiet", "--format", "json", "-c", query])
+        .arg(trace)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    serde_json::Deserializer::from_str(&text).into_iter::<Value>().map(Result::unwrap).collect()
+}
+
+/// A command line that runs one of the `workloads` in a process of its own: this test binary again.
+pub fn workload(name: &str) -> Vec<String> {
+    let this = std::env::current_exe().unwrap();
+    let name = format!("workloads::{name}");
+    [this.to_str().unwrap(), "--ignored", "--exact", &name, "--nocapture", "--test-threads=1"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// Starts `record -- command`; the caller waits for it.
+pub fn start_recording(trace: &Path, flags: &[&str], command: &[String]) -> Command {
+    let mut record = Command::new(AFTERTRACE);
+    record.arg("record").arg("-o").arg(trace).args(flags).stdin(Stdio::null());
+    if !command.is_empty() {
+        record.arg("--").args(command);
+    }
+    record
+}
+
+/// Records a command from start to end.
+pub fn record(flags: &[&str], command: &[String]) -> Trace {
+    record_with(flags, command, &[])
+}
+
+/// Records a workload, which must succeed, from start to end.
+pub fn record_workload(name: &str) -> Trace {
+    let trace = record(&[], &workload(name));
+    assert!(trace.output.status.success(), "{}", describe(&trace.output));
+    trace
+}
+
+/// Records a command that sees these environment variables.
+pub fn record_with(flags: &[&str], command: &[String], environment: &[(&str, &str)]) -> Trace {
+    let directory = TempDir::new().unwrap();
+    let output = start_recording(&directory.path().join("trace"), flags, command)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    Trace { directory, output }
+}
+
+/// What a process printed, for a failure message.
+pub fn describe(output: &Output) -> String {
+    format!(
+        "{}\nstdout: {}\nstderr: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}

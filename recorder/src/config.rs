@@ -1,0 +1,77 @@
+//! What a recording is asked to do.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regex::Regex;
+
+/// What a recording is asked to do. The command line and tests fill it in.
+#[derive(Debug, Clone)]
+pub struct RecordConfig {
+    /// The trace directory: must not exist, or be empty.
+    pub output: PathBuf,
+    /// Ends by itself after this time.
+    pub duration: Option<Duration>,
+    /// What is recorded; empty filters admit everything but the recorder itself.
+    pub filter: Filter,
+    /// Command to run in a control group of its own; only it is recorded.
+    pub command: Vec<OsString>,
+    /// Hard cap on the trace's size, bytes.
+    pub max_bytes: Option<u64>,
+    /// Cap on the age of what is kept.
+    pub max_age: Option<Duration>,
+    /// Size of each kernel ring, bytes: a power of two, 4 KiB at least.
+    pub ring_bytes: u32,
+    /// Most sockets that the kernel side follows at a time.
+    pub max_connections: u32,
+    /// How often the journal is written and synced: what a crash can lose.
+    pub journal_interval: Duration,
+    /// How often control groups and the node are measured.
+    pub interval: Duration,
+    /// How often the counters of open connections are read.
+    pub sweep_interval: Duration,
+    /// Whether to mount tracefs when it is not.
+    pub mount_tracefs: bool,
+    /// Whether to switch on the kernel's own accounting of BPF run time while recording.
+    pub bpf_statistics: bool,
+}
+
+impl RecordConfig {
+    /// The defaults, writing to `output`.
+    pub fn new(output: PathBuf) -> Self {
+        Self {
+            output,
+            duration: None,
+            filter: Filter::default(),
+            command: Vec::new(),
+            max_bytes: Some(1 << 30),
+            max_age: None,
+            ring_bytes: 8 << 20,
+            max_connections: 65_536,
+            journal_interval: Duration::from_secs(1),
+            interval: Duration::from_secs(5),
+            sweep_interval: Duration::from_secs(10),
+            mount_tracefs: false,
+            bpf_statistics: true,
+        }
+    }
+}
+
+/// What is recorded. With several kinds given, a process is recorded when any of them admits it.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Control groups with all below them: paths from the root of a hierarchy, or below the cgroup mount.
+    pub cgroups: Vec<String>,
+    /// Expressions that a container's id must match.
+    pub containers: Vec<Regex>,
+    /// Processes with all their descendants.
+    pub pids: Vec<u32>,
+}
+
+impl Filter {
+    /// Whether everything is recorded.
+    pub fn is_empty(&self) -> bool {
+        self.cgroups.is_empty() && self.containers.is_empty() && self.pids.is_empty()
+    }
+}

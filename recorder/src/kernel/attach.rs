@@ -1,0 +1,127 @@
+//! Loads and attaches the programs, each by itself, and remembers why one is not there.
+
+use aya::Ebpf;
+use aya::programs::links::FdLink;
+use aya::programs::trace_point::TracePointLink;
+use aya::programs::{BtfTracePoint, Iter, Program, ProgramError, RawTracePoint, TracePoint};
+
+use super::error::chain;
+use super::probes::{Hook, PROBES, Probe, SCAN, SWEEP};
+use super::{Kernel, syscall};
+
+/// Whether a probe gives data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeStatus {
+    /// Category and name of the tracepoint; `scan` and `sweep` for what user space runs.
+    pub probe: &'static str,
+    /// Whether it is attached.
+    pub attached: bool,
+    /// Why it is not: the kernel's words.
+    pub reason: Option<String>,
+}
+
+/// An attached program; dropping it detaches.
+#[expect(dead_code, reason = "held for their drop")]
+pub(super) enum Link {
+    /// To a typed tracepoint.
+    Typed(FdLink),
+    /// To a classic one.
+    Classic(TracePointLink),
+}
+
+impl Kernel {
+    /// Hands every program to the verifier, and remembers those that it rejects.
+    pub(super) fn load_programs(&mut self) {
+        for probe in &PROBES {
+            let loaded = match probe.hook {
+                Hook::Typed(tracepoint) => program::<BtfTracePoint>(&mut self.ebpf, probe.program)
+                    .and_then(|program| program.load(tracepoint, &self.btf).map_err(words)),
+                Hook::Classic(..) => program::<TracePoint>(&mut self.ebpf, probe.program)
+                    .and_then(|program| program.load().map_err(words)),
+            };
+            self.remember(probe.name, loaded);
+        }
+        let scan = program::<Iter>(&mut self.ebpf, SCAN.1)
+            .and_then(|program| program.load("task_file", &self.btf).map_err(words));
+        self.remember(SCAN.0, scan);
+        let sweep =
+            program::<RawTracePoint>(&mut self.ebpf, SWEEP.1).and_then(|program| program.load().map_err(words));
+        self.remember(SWEEP.0, sweep);
+    }
+
+    /// Attaches every program that was loaded. Returns how each probe fares; a second call attaches nothing more.
+    pub fn attach(&mut self) -> Vec<ProbeStatus> {
+        if self.links.is_empty() {
+            for probe in &PROBES {
+                if self.reason(probe.name).is_some() {
+                    continue;
+                }
+                let attached = match probe.needs.filter(|needs| self.reason(needs).is_some()) {
+                    Some(needs) => Err(format!("it needs {needs}, which is not attached")),
+                    None => attach(&mut self.ebpf, probe),
+                };
+                let attached = attached.map(|link| self.links.push(link));
+                self.remember(probe.name, attached);
+            }
+        }
+        self.statuses.clone()
+    }
+
+    /// Detaches every tracepoint and waits until no program runs any more: then a last [`Kernel::drain`] takes all
+    /// that there is, and the ledger stands still.
+    pub fn detach(&mut self) {
+        // The enter of a system call before its exit.
+        while self.links.pop().is_some() {}
+        syscall::wait_for_running_programs();
+    }
+
+    fn remember(&mut self, probe: &'static str, result: Result<(), String>) {
+        let status = ProbeStatus { probe, attached: result.is_ok(), reason: result.err() };
+        match self.statuses.iter_mut().find(|known| known.probe == probe) {
+            Some(known) => *known = status,
+            None => self.statuses.push(status),
+        }
+    }
+
+    fn reason(&self, probe: &str) -> Option<&str> {
+        self.statuses.iter().find(|status| status.probe == probe)?.reason.as_deref()
+    }
+}
+
+fn attach(ebpf: &mut Ebpf, probe: &Probe) -> Result<Link, String> {
+    match probe.hook {
+        Hook::Typed(_) => {
+            let program = program::<BtfTracePoint>(ebpf, probe.program)?;
+            let id = program.attach().map_err(words)?;
+            program.take_link(id).map(|link| Link::Typed(link.into())).map_err(words)
+        }
+        Hook::Classic(category, name) => {
+            let program = program::<TracePoint>(ebpf, probe.program)?;
+            let id = program.attach(category, name).map_err(words)?;
+            program.take_link(id).map(Link::Classic).map_err(words)
+        }
+    }
+}
+
+/// A program of the object, as the type that its section makes it.
+pub(super) fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, String>
+where
+    &'a mut T: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    ebpf.program_mut(name).ok_or_else(|| "the object has no such program".to_owned())?.try_into().map_err(words)
+}
+
+/// What went wrong, without the pages that a verifier writes: its last complaint is what matters.
+fn words(error: ProgramError) -> String {
+    let ProgramError::LoadError { io_error, verifier_log } = &error else { return chain(&error) };
+    let log = verifier_log.to_string();
+    let complaint = log
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with("processed ") && !line.starts_with("verification time"));
+    match complaint {
+        Some(complaint) => format!("the kernel rejects the program: {io_error}: {complaint}"),
+        None => format!("the kernel rejects the program: {io_error}"),
+    }
+}

@@ -1,0 +1,197 @@
+//! The kernel side as the recorder sees it: loads the eBPF programs, attaches each by itself, keeps their filters,
+//! takes their records, and reads their accounts.
+//!
+//! In: a [`KernelConfig`], then pids and control groups to follow. Out: [`Record`]s, [`ProbeStatus`], [`LedgerRow`]s.
+//! Order of use: [`Kernel::load`], [`Kernel::attach`], filters, [`Kernel::scan`], then [`Kernel::wait`],
+//! [`Kernel::drain`] and now and then [`Kernel::sweep`]; at the end [`Kernel::detach`] and a last drain.
+
+mod accounts;
+mod attach;
+mod error;
+mod filter;
+mod preflight;
+mod probes;
+mod rings;
+mod snapshot;
+mod syscall;
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use aftertrace_bpf_programs::OBJECT;
+use aftertrace_bpf_programs::maps::{CgroupKey, LedgerValue, SweepInput, TracedValue};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray};
+use aya::sys::{Stats, enable_stats};
+use aya::{Btf, Ebpf, EbpfLoader};
+
+pub use accounts::{LedgerRow, ProgramCost};
+pub use aftertrace_bpf_programs::wire::Record;
+pub use attach::ProbeStatus;
+pub use error::KernelError;
+pub use preflight::missing_capabilities;
+pub use rings::DrainStats;
+
+/// The least size of a ring, bytes: what rings not in use have.
+const SMALLEST_RING_BYTES: u32 = 4096;
+/// Rings for connections that the programs know.
+const CONNECTION_RINGS: [&str; 4] = ["connections_0", "connections_1", "connections_2", "connections_3"];
+const LIFECYCLE_RING: &str = "lifecycle";
+
+/// How the programs are set up. All of it is fixed once they are loaded.
+#[derive(Debug, Clone)]
+pub struct KernelConfig {
+    /// Whether only processes named by [`Kernel::trace_pid`] and [`Kernel::trace_cgroup`] are recorded.
+    pub filter_enabled: bool,
+    /// The process that is never recorded: the recorder itself, unless a test says otherwise.
+    pub excluded_pid: Option<u32>,
+    /// Size of the ring for processes, files, control groups and listens, bytes: a power of two, 4,096 at least.
+    pub lifecycle_ring_bytes: u32,
+    /// Size of each ring for connections, bytes: a power of two, 4,096 at least.
+    pub connection_ring_bytes: u32,
+    /// Rings for connections, 1 to 4: several when there are many CPUs.
+    pub connection_rings: u32,
+    /// Most sockets that are followed at a time.
+    pub max_connections: u32,
+    /// Most processes that a filter admits at a time.
+    pub max_traced: u32,
+    /// Whether the kernel measures the run time of BPF programs (all on this host) as long as these are loaded.
+    pub measure_costs: bool,
+}
+
+impl Default for KernelConfig {
+    fn default() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            filter_enabled: false,
+            excluded_pid: Some(std::process::id()),
+            lifecycle_ring_bytes: 4 << 20,
+            connection_ring_bytes: 8 << 20,
+            connection_rings: u32::try_from(cpus.div_ceil(16)).unwrap_or(1).clamp(1, 4),
+            max_connections: 65_536,
+            max_traced: 65_536,
+            measure_costs: false,
+        }
+    }
+}
+
+impl KernelConfig {
+    fn check(&self) -> Result<(), KernelError> {
+        for bytes in [self.lifecycle_ring_bytes, self.connection_ring_bytes] {
+            if !bytes.is_power_of_two() || bytes < SMALLEST_RING_BYTES {
+                return Err(KernelError::RingSize(bytes));
+            }
+        }
+        if !(1..=4).contains(&self.connection_rings) {
+            return Err(KernelError::RingCount(self.connection_rings));
+        }
+        Ok(())
+    }
+}
+
+/// The loaded programs. Dropping it detaches and unloads them.
+pub struct Kernel {
+    ebpf: Ebpf,
+    btf: Btf,
+    links: Vec<attach::Link>,
+    statuses: Vec<ProbeStatus>,
+    rings: rings::Rings,
+    ledger: PerCpuArray<MapData, LedgerValue>,
+    traced: HashMap<MapData, u32, TracedValue>,
+    traced_cgroups: HashMap<MapData, CgroupKey, u32>,
+    connections: MapData,
+    sweep_in: Array<MapData, SweepInput>,
+    sweep_out: MapData,
+    map_bytes: u64,
+    // Switches the measuring off when it is closed.
+    _costs: Option<OwnedFd>,
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Kernel").field("statuses", &self.statuses).finish_non_exhaustive()
+    }
+}
+
+impl Kernel {
+    /// Makes the maps and hands the programs to the kernel, each by itself: one that is rejected does not stop the
+    /// others, and [`Kernel::attach`] says why.
+    ///
+    /// # Errors
+    /// When nothing can work: no BTF, no tracefs, missing capabilities, or no memory for the maps.
+    pub fn load(config: &KernelConfig) -> Result<Self, KernelError> {
+        config.check()?;
+        preflight::check()?;
+        let btf = Btf::from_sys_fs().map_err(|error| KernelError::NoBtf { reason: error.to_string() })?;
+        let mut ebpf = create_maps(config, &btf)?;
+        let costs = if config.measure_costs { enable_stats(Stats::RunTime).ok() } else { None };
+        let map_bytes = ebpf.maps().map(|(_, map)| accounts::map_bytes(map)).sum();
+        let used_rings = CONNECTION_RINGS.iter().take(config.connection_rings as usize);
+        let rings = rings::Rings::open(&mut ebpf, std::iter::once(&LIFECYCLE_RING).chain(used_rings))?;
+        let mut kernel = Self {
+            rings,
+            ledger: typed_map(&mut ebpf, "ledger")?,
+            traced: typed_map(&mut ebpf, "traced")?,
+            traced_cgroups: typed_map(&mut ebpf, "traced_cgroups")?,
+            connections: map_data(&mut ebpf, "connections")?,
+            sweep_in: typed_map(&mut ebpf, "sweep_in")?,
+            sweep_out: map_data(&mut ebpf, "sweep_out")?,
+            ebpf,
+            btf,
+            links: Vec::new(),
+            statuses: Vec::new(),
+            map_bytes,
+            _costs: costs,
+        };
+        kernel.load_programs();
+        Ok(kernel)
+    }
+
+    /// Kernel memory of the maps and rings, bytes, as the kernel accounts for it.
+    pub fn memory_bytes(&self) -> u64 {
+        self.map_bytes
+    }
+}
+
+fn create_maps(config: &KernelConfig, btf: &Btf) -> Result<Ebpf, KernelError> {
+    preflight::raise_memory_limit();
+    let mut loader = EbpfLoader::new();
+    loader.btf(Some(btf));
+    let filter_enabled = u32::from(config.filter_enabled);
+    let excluded = config.excluded_pid.unwrap_or(0);
+    loader.override_global("filter_enabled", &filter_enabled, true);
+    loader.override_global("self_tgid", &excluded, true);
+    loader.override_global("lifecycle_ring_bytes", &config.lifecycle_ring_bytes, true);
+    loader.override_global("connection_ring_bytes", &config.connection_ring_bytes, true);
+    loader.override_global("connection_rings", &config.connection_rings, true);
+    loader.map_max_entries(LIFECYCLE_RING, config.lifecycle_ring_bytes);
+    for (ring, number) in CONNECTION_RINGS.into_iter().zip(0..) {
+        let used = number < config.connection_rings;
+        loader.map_max_entries(ring, if used { config.connection_ring_bytes } else { SMALLEST_RING_BYTES });
+    }
+    loader.map_max_entries("connections", config.max_connections);
+    loader.map_max_entries("traced", if config.filter_enabled { config.max_traced } else { 1 });
+    loader.load(OBJECT).map_err(|error| KernelError::Object { reason: error::chain(&error) })
+}
+
+fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, KernelError> {
+    ebpf.take_map(name).ok_or(KernelError::Map { name, reason: "the object has no such map".to_owned() })
+}
+
+fn typed_map<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, KernelError>
+where
+    T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+{
+    T::try_from(take_map(ebpf, name)?).map_err(|error| KernelError::Map { name, reason: error::chain(&error) })
+}
+
+/// A map for which the library has no calls that are needed.
+fn map_data(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
+    use aya::maps::Map;
+    match take_map(ebpf, name)? {
+        Map::HashMap(data) | Map::Array(data) => Ok(data),
+        _ => Err(KernelError::Map { name, reason: "it is of an unexpected type".to_owned() }),
+    }
+}
+
+fn map_fd(map: &MapData) -> std::os::fd::BorrowedFd<'_> {
+    map.fd().as_fd()
+}

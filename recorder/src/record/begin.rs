@@ -1,0 +1,419 @@
+//! The beginning of a recording: attach first, then find what is there already, then put both together.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use aftertrace_registry::container_id::process_cgroup;
+use aftertrace_schemas::manifest::{Anchor, Host, Manifest, Options, Probe, Retired};
+use aftertrace_schemas::tables::{
+    ContainerSnapshot, HostSnapshot, MarkKind, NetworkNamespace, ProbeState, ProbeStatus,
+};
+use aftertrace_schemas::{FORMAT_VERSION, Kind, LEAST_READER_VERSION};
+
+use super::accounts::Accounts;
+use super::collector::Collector;
+use super::containers::Containers;
+use super::error::RecordError;
+use super::events::Event;
+use super::process_cgroups::ProcessCgroups;
+use super::scope::Scope;
+use super::session::{Rate, Session, Timers};
+use super::Observer;
+use crate::command::RecordedCommand;
+use crate::config::RecordConfig;
+use crate::kernel::{Kernel, KernelConfig};
+use crate::live_state::{Limits, LiveState};
+use crate::sequencer::Sequencer;
+use crate::sources::Roots;
+use crate::sources::cgroups::Hierarchies;
+use crate::sources::clock::{Clock, ClockWatch, SystemClock};
+use crate::sources::command_cgroup::CommandCgroup;
+use crate::sources::docker::{DockerConfig, DockerSource};
+use crate::sources::namespaces::NamespaceSource;
+use crate::sources::processes::ProcessSource;
+use crate::sources::privileges::Missing;
+use crate::sources::{host, privileges};
+use crate::trace::{TraceWriter, WriterOptions};
+
+impl<'a> Session<'a> {
+    /// Checks what is needed, attaches the kernel programs, and writes what is alive.
+    pub(super) fn begin(config: &'a RecordConfig, observer: &mut dyn Observer) -> Result<Self, RecordError> {
+        let roots = Roots::default();
+        check_privileges(&roots, config.mount_tracefs)?;
+        let hierarchies = Hierarchies::find(&roots);
+        if let Some(warning) = hierarchies.warning() {
+            observer.warning(&warning);
+        }
+        let mut scope =
+            if config.filter.is_empty() && config.command.is_empty() { Scope::everything() } else { Scope::filtered() };
+        for path in &config.filter.cgroups {
+            scope.add_root(&find_cgroup(&hierarchies, path)?);
+        }
+        let command_cgroup = command_cgroup(config, &hierarchies, &mut scope, observer);
+
+        let mut kernel = Kernel::load(&kernel_config(config, !scope.is_everything()))?;
+        let clock = ClockWatch::start(SystemClock);
+        let anchor = clock.anchor();
+        let anchor = Anchor { boot_ns: anchor.boot_ns, realtime_ns: anchor.realtime_ns };
+        let host = host::read(&roots);
+        let writer = TraceWriter::create(&config.output, manifest(config, &scope, anchor, &host), writer_options(config))?;
+        let docker = DockerSource::start(DockerConfig::from_environment())
+            .map_err(|error| RecordError::Host { what: "the Docker daemon", reason: error.to_string() })?;
+        let probes = kernel.attach();
+        let now = Instant::now();
+        let mut session = Self {
+            config,
+            anchor,
+            accounts: Accounts::new(anchor.unix_ns(SystemClock.boot_ns())),
+            clock,
+            kernel,
+            writer,
+            sequencer: Sequencer::default(),
+            live: LiveState::new(Limits::default()),
+            scope,
+            cgroups: ProcessCgroups::new(&hierarchies),
+            processes: ProcessSource::new(roots.clone(), |text| process_cgroup(text).map(str::to_owned)),
+            containers: Containers::new(docker, config.filter.containers.clone()),
+            namespaces: NamespaceSource::new(roots.clone()),
+            collector: Collector::start(roots.clone(), hierarchies.clone()),
+            hierarchies,
+            command_cgroup,
+            roots,
+            next_seq: 0,
+            timers: Timers::new(config, now),
+            rate: Rate::new(now),
+        };
+        session.mark(MarkKind::Start, None)?;
+        session.mark(MarkKind::SegmentStart, None)?;
+        session.emit_now(Kind::Host(host))?;
+        for probe in probes {
+            if let Some(reason) = &probe.reason {
+                observer.warning(&format!("{} is not recorded: {reason}", probe.probe));
+            }
+            let state = if probe.attached { ProbeState::Active } else { ProbeState::Failed };
+            session.emit_now(Kind::Probe(ProbeStatus { probe: probe.probe.to_owned(), state, reason: probe.reason }))?;
+        }
+        session.update_manifest_probes();
+        session.write_accounts(true)?;
+        session.write_own_statistics()?;
+        session.scan()?;
+        session.mark(MarkKind::SnapshotEnd, None)?;
+        session.collector.measure(session.measured_cgroups(), session.measured_namespaces());
+        Ok(session)
+    }
+
+    /// Writes what was there before: control groups, processes, sockets and files of the filter.
+    fn scan(&mut self) -> Result<(), RecordError> {
+        let groups = self.hierarchies.scan();
+        for event in groups.groups {
+            if !self.cgroups.decides(event.hierarchy_id) {
+                continue;
+            }
+            self.cgroups.apply(&event);
+            self.containers.want(&event.path, SystemClock.boot_ns());
+            self.watch_container(&event.path, None)?;
+            if self.scope.admits_cgroup(&event.path) {
+                self.emit_now(Kind::Cgroup(event))?;
+            }
+        }
+        for root in self.scope.roots().map(str::to_owned).collect::<Vec<_>>() {
+            self.follow_cgroup(&root)?;
+        }
+        let traced = self.follow_pids()?;
+        for process in self.processes.scan().processes {
+            let admitted = self.scope.is_everything()
+                || traced.contains(&process.pid)
+                || process.cgroup.as_deref().is_some_and(|path| self.scope.admits_cgroup(path));
+            if admitted && process.pid != std::process::id() {
+                if let Some(path) = &process.cgroup {
+                    self.containers.want(path, SystemClock.boot_ns());
+                }
+                self.emit_now(Kind::ProcessSnapshot(process))?;
+            }
+        }
+        self.scan_files()
+    }
+
+    /// Sockets and files that are open. The first sweep tells what their counters had before the recording.
+    fn scan_files(&mut self) -> Result<(), RecordError> {
+        let mut found = Vec::new();
+        let accounts = &mut self.accounts;
+        self.kernel.scan(|record| {
+            let (account, cpu) = (record.account(), u32::from(record.header().cpu));
+            accounts.received(account, cpu);
+            found.push((account, cpu, Event::from_record(&record)));
+        })?;
+        let mut counters = rustc_hash::FxHashMap::default();
+        self.kernel.sweep(|record| {
+            let (account, cpu) = (record.account(), u32::from(record.header().cpu));
+            accounts.received(account, cpu);
+            accounts.set_aside(account, cpu);
+            if let Event::Tcp(row) = Event::from_record(&record) {
+                counters.insert(row.connection_id, row);
+            }
+        })?;
+        for (account, cpu, mut event) in found {
+            if let Event::Existing(socket) = &mut event {
+                if let Some(row) = counters.get(&socket.connection_id) {
+                    socket.bytes_sent = row.bytes_sent.unwrap_or_default();
+                    socket.bytes_received = row.bytes_received.unwrap_or_default();
+                    socket.retransmits = row.retransmits.unwrap_or_default();
+                }
+                if socket.remote_ip.is_none() {
+                    let (namespace, pid) = (socket.network_namespace, socket.pid);
+                    self.want_namespace(SystemClock.boot_ns(), Some(namespace), Some(pid))?;
+                }
+            }
+            let now_ns = SystemClock.boot_ns();
+            self.place(now_ns, super::events::Item::Kernel { account, cpu, event })?;
+        }
+        Ok(())
+    }
+
+    /// Has the kernel follow a control group and what is in it; processes that are there become known.
+    fn follow_cgroup(&mut self, path: &str) -> Result<(), RecordError> {
+        let scan = self.hierarchies.scan_below(path);
+        for group in &scan.groups {
+            if group.path == path {
+                self.kernel.trace_cgroup(group.hierarchy_id, group.cgroup_id)?;
+            }
+        }
+        for group in &scan.groups {
+            let Some(hierarchy) = self.hierarchies.by_id(group.hierarchy_id) else { continue };
+            let Some(directory) = hierarchy.directory_of(&group.path) else { continue };
+            // A group that is gone has no processes.
+            let procs = std::fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+            for pid in procs.lines().filter_map(|pid| pid.parse().ok()) {
+                self.kernel.trace_pid(pid)?;
+                if self.live.process(pid).is_none() {
+                    self.introduce_process(SystemClock.boot_ns(), pid)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the kernel follow the processes that were asked for with their descendants. Returns them.
+    fn follow_pids(&mut self) -> Result<BTreeSet<u32>, RecordError> {
+        let mut traced = BTreeSet::new();
+        for pid in &self.config.filter.pids {
+            if !Path::new(&format!("/proc/{pid}")).exists() {
+                return Err(RecordError::NoSuchProcess { pid: *pid });
+            }
+            self.kernel.trace_pid(*pid)?;
+            traced.insert(*pid);
+        }
+        // A child that is forked after its parent is followed is followed by the kernel; one from before is found
+        // here. So when a round finds nothing new, nothing is missing.
+        loop {
+            let before = traced.len();
+            for process in if traced.is_empty() { Vec::new() } else { self.processes.scan().processes } {
+                if traced.contains(&process.parent_pid) && traced.insert(process.pid) {
+                    self.kernel.trace_pid(process.pid)?;
+                }
+            }
+            if traced.len() == before {
+                return Ok(traced);
+            }
+        }
+    }
+
+    /// Makes a process known that the recording meets for the first time.
+    pub(super) fn introduce_process(&mut self, boot_ns: u64, pid: u32) -> Result<(), RecordError> {
+        match self.processes.read_process(pid) {
+            Some(process) => self.emit(boot_ns, Kind::ProcessSnapshot(process)),
+            // It is gone: its own events tell what is left to tell.
+            None => Ok(()),
+        }
+    }
+
+    /// A container became known, or more of it: follows it if the filter wants it.
+    pub(super) fn watch_container(
+        &mut self,
+        path: &str,
+        metadata: Option<&ContainerSnapshot>,
+    ) -> Result<(), RecordError> {
+        let now = self.anchor.unix_ns(SystemClock.boot_ns());
+        if self.containers.is_news(path, metadata, now) && self.scope.add_root(path) {
+            for group in self.hierarchies.scan_below(path).groups {
+                if self.cgroups.decides(group.hierarchy_id) {
+                    self.emit_now(Kind::Cgroup(group))?;
+                }
+            }
+            self.follow_cgroup(path)?;
+            self.scan_files()?;
+        }
+        Ok(())
+    }
+
+    /// Whether a recorded process is in the control group.
+    pub(super) fn is_inhabited(&self, path: &str) -> bool {
+        self.live.processes().any(|process| process.cgroup.as_deref() == Some(path))
+    }
+
+    /// A socket listens in a network namespace: its addresses are what it listens on.
+    pub(super) fn want_namespace(
+        &mut self,
+        boot_ns: u64,
+        namespace: Option<u32>,
+        pid: Option<u32>,
+    ) -> Result<(), RecordError> {
+        let (Some(namespace), Some(pid)) = (namespace, pid) else { return Ok(()) };
+        if self.live.namespace(namespace).is_some() {
+            return Ok(());
+        }
+        match self.namespaces.read(namespace, pid) {
+            Some(row) => self.emit(boot_ns, Kind::NetworkNamespace(row)),
+            None => Ok(()),
+        }
+    }
+
+    /// Control groups to measure: admitted ones that have processes.
+    pub(super) fn measured_cgroups(&self) -> BTreeSet<String> {
+        self.live
+            .processes()
+            .filter_map(|process| process.cgroup.as_deref())
+            .filter(|path| self.scope.admits_cgroup(path))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Network namespaces to look at again, each with a process in it.
+    pub(super) fn measured_namespaces(&self) -> Vec<(NetworkNamespace, u32)> {
+        let mut seen = BTreeSet::new();
+        self.live
+            .sockets()
+            .filter(|socket| seen.insert(socket.network_namespace))
+            .filter_map(|socket| Some((self.live.namespace(socket.network_namespace)?.clone(), socket.pid)))
+            .collect()
+    }
+
+    /// Starts the command, when there is one.
+    pub(super) fn spawn_command(&mut self) -> Result<Option<RecordedCommand>, RecordError> {
+        if self.config.command.is_empty() {
+            return Ok(None);
+        }
+        let procs = match &self.command_cgroup {
+            Some(cgroup) => cgroup.procs().map_err(|error| RecordError::Host {
+                what: "the command's control group",
+                reason: error.to_string(),
+            })?,
+            None => Vec::new(),
+        };
+        Ok(Some(RecordedCommand::spawn(&self.config.command, procs)?))
+    }
+
+    fn update_manifest_probes(&mut self) {
+        let probes = self
+            .live
+            .probes()
+            .map(|row| Probe { probe: row.probe.clone(), state: row.state.to_string(), reason: row.reason.clone() })
+            .collect();
+        self.writer.set_probes(probes);
+    }
+}
+
+/// Names everything that is missing at once.
+fn check_privileges(roots: &Roots, mount_tracefs: bool) -> Result<(), RecordError> {
+    let mut missing = privileges::missing(roots);
+    if mount_tracefs && missing.contains(&Missing::Tracefs) {
+        privileges::mount_tracefs(roots)
+            .map_err(|error| RecordError::Host { what: "tracefs, which cannot be mounted", reason: error.to_string() })?;
+        missing.retain(|missing| *missing != Missing::Tracefs);
+    }
+    if missing.is_empty() { Ok(()) } else { Err(RecordError::Missing(missing)) }
+}
+
+/// A control group of its own for the command, where one can be had.
+fn command_cgroup(
+    config: &RecordConfig,
+    hierarchies: &Hierarchies,
+    scope: &mut Scope,
+    observer: &mut dyn Observer,
+) -> Option<CommandCgroup> {
+    let program = config.command.first()?;
+    match CommandCgroup::create(hierarchies, Path::new(program)) {
+        Ok(cgroup) => {
+            for warning in cgroup.warnings() {
+                observer.warning(warning);
+            }
+            scope.add_root(cgroup.path());
+            Some(cgroup)
+        }
+        Err(error) => {
+            observer.warning(&format!("{error}; the command is followed by its process tree instead"));
+            None
+        }
+    }
+}
+
+/// The path from the root of a hierarchy of a group that was given so, or as a path below its mount.
+fn find_cgroup(hierarchies: &Hierarchies, given: &str) -> Result<String, RecordError> {
+    let absolute = Path::new(given);
+    for hierarchy in &hierarchies.all {
+        if let Ok(relative) = absolute.strip_prefix(&hierarchy.directory)
+            && absolute.is_dir()
+        {
+            return Ok(format!("/{}", relative.display()));
+        }
+    }
+    let path = format!("/{}", given.trim_matches('/'));
+    let exists = hierarchies
+        .all
+        .iter()
+        .any(|hierarchy| hierarchy.directory_of(&path).is_some_and(|directory| directory.is_dir()));
+    if exists { Ok(path) } else { Err(RecordError::NoSuchCgroup { path: given.to_owned() }) }
+}
+
+fn manifest(config: &RecordConfig, scope: &Scope, anchor: Anchor, host: &HostSnapshot) -> Manifest {
+    Manifest {
+        format_version: FORMAT_VERSION,
+        least_reader_version: LEAST_READER_VERSION,
+        recorder_version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: Host {
+            hostname: host.hostname.clone(),
+            kernel_version: host.kernel_version.clone(),
+            architecture: host.architecture.clone(),
+            machine_id: host.machine_id.clone(),
+            boot_id: host.boot_id.clone(),
+        },
+        anchor,
+        started: anchor.realtime_ns,
+        ended: None,
+        end_reason: None,
+        options: Options {
+            cgroups: scope.roots().map(str::to_owned).collect(),
+            containers: config.filter.containers.iter().map(|expression| expression.as_str().to_owned()).collect(),
+            pids: config.filter.pids.clone(),
+            command: config.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+            max_bytes: config.max_bytes,
+            max_age_s: config.max_age.map(|age| age.as_secs()),
+            journal_interval_ms: u64::try_from(config.journal_interval.as_millis()).unwrap_or(u64::MAX),
+        },
+        probes: Vec::new(),
+        segments: Vec::new(),
+        retired: Retired::default(),
+        losses: std::collections::BTreeMap::new(),
+    }
+}
+
+fn writer_options(config: &RecordConfig) -> WriterOptions {
+    WriterOptions {
+        journal_interval: config.journal_interval.max(Duration::from_millis(10)),
+        max_bytes: config.max_bytes,
+        max_age: config.max_age,
+        ..WriterOptions::default()
+    }
+}
+
+fn kernel_config(config: &RecordConfig, filter: bool) -> KernelConfig {
+    KernelConfig {
+        filter_enabled: filter,
+        lifecycle_ring_bytes: config.ring_bytes,
+        connection_ring_bytes: config.ring_bytes,
+        max_connections: config.max_connections,
+        measure_costs: config.bpf_statistics,
+        ..KernelConfig::default()
+    }
+}

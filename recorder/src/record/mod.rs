@@ -1,0 +1,127 @@
+//! The recording itself: kernel events and snapshots in, one ordered trace out.
+//!
+//! One thread does it: it drains the rings, orders what came (`sequencer`), completes it with what is known
+//! (`events`, `process_cgroups`), and hands observations to the trace writer. Slow sources run in threads of
+//! their own and deliver when they can; nothing waits for them.
+
+mod accounts;
+mod begin;
+mod collector;
+mod containers;
+mod error;
+mod events;
+mod observe;
+mod process_cgroups;
+mod scope;
+mod session;
+mod signals;
+mod sweep;
+mod timer;
+
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+pub use error::RecordError;
+
+use crate::command::{RecordedCommand, exit_code};
+use crate::config::RecordConfig;
+use session::Session;
+use signals::Signals;
+
+/// The rings are looked at this often when nothing wakes the recorder before.
+const POLL: Duration = Duration::from_millis(20);
+
+/// A command that does not end is left alone after so many signals.
+const SIGNALS_TO_GIVE_UP: usize = 3;
+
+/// How a recording goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Status {
+    /// Time since the start.
+    pub elapsed: Duration,
+    /// Observations written.
+    pub observations: u64,
+    /// Kernel events a second, over the last second.
+    pub events_per_second: u64,
+    /// Size of the trace on disk.
+    pub trace_bytes: u64,
+    /// Events lost, whatever the cause.
+    pub lost: u64,
+}
+
+/// Is told how a recording goes.
+pub trait Observer {
+    /// Called about once a second.
+    fn status(&mut self, status: &Status);
+    /// Something does not work, but the recording goes on.
+    fn warning(&mut self, message: &str);
+}
+
+/// How a recording ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The last status.
+    pub status: Status,
+    /// Why it ended, in words.
+    pub end_reason: String,
+    /// With a command: the code to pass on.
+    pub exit_code: Option<i32>,
+}
+
+/// Records as asked for, until the duration is over, the command ends, or a signal comes.
+///
+/// # Errors
+/// When the host cannot be recorded (the error names what is missing), the command cannot be run, or the trace cannot
+/// be written any more; what was written before stays readable.
+pub fn record(config: &RecordConfig, observer: &mut dyn Observer) -> Result<Outcome, RecordError> {
+    let signals = Signals::install().map_err(RecordError::Signals)?;
+    let mut session = Session::begin(config, observer)?;
+    let mut command = match session.spawn_command() {
+        Ok(command) => command,
+        Err(error) => {
+            session.finish(&error.to_string(), observer)?;
+            return Err(error);
+        }
+    };
+    let end = run(config, observer, &signals, &mut session, command.as_mut());
+    // After an error the trace stays as it is: readable, and not ended.
+    let (end_reason, status) = end?;
+    let exit_code = status.map(exit_code);
+    Ok(Outcome { status: session.finish(&end_reason, observer)?, end_reason, exit_code })
+}
+
+/// The loop. Returns why it ended, and how the command did.
+fn run(
+    config: &RecordConfig,
+    observer: &mut dyn Observer,
+    signals: &Signals,
+    session: &mut Session<'_>,
+    mut command: Option<&mut RecordedCommand>,
+) -> Result<(String, Option<ExitStatus>), RecordError> {
+    let started = Instant::now();
+    let mut signals_seen = 0;
+    loop {
+        session.step(POLL, observer)?;
+        if let Some(command) = command.as_deref_mut()
+            && let Some(status) = command.ended()?
+        {
+            return Ok((format!("the command ended: {status}"), Some(status)));
+        }
+        let count = signals.count();
+        if count > signals_seen {
+            signals_seen = count;
+            match command.as_deref() {
+                None => return Ok(("stopped by a signal".to_owned(), None)),
+                Some(_) if count >= SIGNALS_TO_GIVE_UP => {
+                    return Ok(("stopped by signals; the command goes on".to_owned(), None));
+                }
+                // A terminal sends its own to the command as well.
+                Some(command) if !signals.from_terminal() => command.signal(rustix::process::Signal::TERM),
+                Some(_) => {}
+            }
+        }
+        if config.duration.is_some_and(|duration| started.elapsed() >= duration) {
+            return Ok(("the duration is over".to_owned(), None));
+        }
+    }
+}

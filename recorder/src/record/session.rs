@@ -1,0 +1,305 @@
+//! What a recording holds while it goes on, and one turn of its loop.
+
+use std::time::{Duration, Instant};
+
+use aftertrace_schemas::manifest::Anchor;
+use aftertrace_schemas::tables::{BpfProgramStats, Mark, MarkKind, RecorderStats};
+use aftertrace_schemas::{Kind, Observation};
+
+use super::accounts::Accounts;
+use super::collector::Collector;
+use super::containers::Containers;
+use super::error::RecordError;
+use super::events::{Event, Item};
+use super::process_cgroups::ProcessCgroups;
+use super::scope::Scope;
+use super::sweep::{Sweep, is_old_news};
+use super::timer::Timer;
+use super::{Observer, Status};
+use crate::config::RecordConfig;
+use crate::kernel::Kernel;
+use crate::live_state::LiveState;
+use crate::sequencer::Sequencer;
+use crate::sources::cgroups::Hierarchies;
+use crate::sources::clock::{Clock, ClockWatch, SystemClock};
+use crate::sources::command_cgroup::CommandCgroup;
+use crate::sources::namespaces::NamespaceSource;
+use crate::sources::{Roots, own};
+use crate::sources::processes::ProcessSource;
+use crate::trace::TraceWriter;
+
+/// Observations wait so long for what belongs before them: records of other CPUs, the answer of a container runtime.
+pub(super) const HOLD: Duration = Duration::from_millis(100);
+/// The command's control group may stay in use so long after its end.
+const CGROUP_PATIENCE: Duration = Duration::from_millis(500);
+/// The ledger is written this often.
+const LEDGER_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A recording that goes on.
+pub(super) struct Session<'a> {
+    pub(super) config: &'a RecordConfig,
+    pub(super) anchor: Anchor,
+    pub(super) clock: ClockWatch,
+    pub(super) kernel: Kernel,
+    pub(super) writer: TraceWriter,
+    pub(super) sequencer: Sequencer<Item>,
+    pub(super) live: LiveState,
+    pub(super) accounts: Accounts,
+    pub(super) scope: Scope,
+    pub(super) cgroups: ProcessCgroups,
+    pub(super) hierarchies: Hierarchies,
+    pub(super) namespaces: NamespaceSource,
+    pub(super) processes: ProcessSource,
+    pub(super) containers: Containers,
+    pub(super) collector: Collector,
+    pub(super) command_cgroup: Option<CommandCgroup>,
+    pub(super) roots: Roots,
+    pub(super) next_seq: u64,
+    pub(super) timers: Timers,
+    pub(super) rate: Rate,
+}
+
+/// When something is due.
+pub(super) struct Timers {
+    ledger: Timer,
+    statistics: Timer,
+    sweep: Timer,
+}
+
+impl Timers {
+    pub(super) fn new(config: &RecordConfig, now: Instant) -> Self {
+        Self {
+            ledger: Timer::new(LEDGER_INTERVAL, now),
+            statistics: Timer::new(config.interval, now),
+            sweep: Timer::new(config.sweep_interval, now),
+        }
+    }
+}
+
+/// Events a second.
+pub(super) struct Rate {
+    started: Instant,
+    since: Instant,
+    events: u64,
+    per_second: u64,
+}
+
+impl Rate {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { started: now, since: now, events: 0, per_second: 0 }
+    }
+
+    fn turn(&mut self, now: Instant) {
+        let seconds = now.duration_since(self.since).as_secs_f64();
+        if seconds > 0.0 {
+            // A rate for people: the fraction does not matter.
+            self.per_second = (self.events as f64 / seconds) as u64;
+        }
+        self.events = 0;
+        self.since = now;
+    }
+}
+
+impl Session<'_> {
+    /// One turn: waits for the kernel, takes what is there, places what is due.
+    pub(super) fn step(&mut self, wait: Duration, observer: &mut dyn Observer) -> Result<(), RecordError> {
+        self.kernel.wait(wait)?;
+        self.drain();
+        self.take_rows();
+        let until_ns = SystemClock.boot_ns().saturating_sub(u64::try_from(HOLD.as_nanos()).unwrap_or(u64::MAX));
+        self.release(until_ns)?;
+
+        let now = Instant::now();
+        if self.timers.ledger.due(now) {
+            self.write_accounts(false)?;
+            self.rate.turn(now);
+            observer.status(&self.status());
+            for warning in self.containers.take_warnings() {
+                observer.warning(&warning);
+            }
+        }
+        if self.timers.statistics.due(now) {
+            self.write_own_statistics()?;
+            self.collector.measure(self.measured_cgroups(), self.measured_namespaces());
+        }
+        if self.timers.sweep.due(now) {
+            self.sweep()?;
+        }
+        self.writer.tick(now)?;
+        if self.writer.segment_is_full(now) {
+            self.begin_segment()?;
+        }
+        Ok(())
+    }
+
+    /// Takes every record that waits in the rings.
+    pub(super) fn drain(&mut self) {
+        let Self { kernel, sequencer, accounts, containers, rate, .. } = self;
+        kernel.drain(|record| {
+            let (header, account) = (record.header(), record.account());
+            let cpu = u32::from(header.cpu);
+            accounts.received(account, cpu);
+            rate.events += 1;
+            let event = Event::from_record(&record);
+            if let Event::Cgroup(event) = &event {
+                // Asked for now, so that the answer is here when the container's first event gets its place.
+                containers.want(&event.path, header.time_ns);
+            }
+            sequencer.push(header.time_ns, Item::Kernel { account, cpu, event });
+        });
+    }
+
+    /// Takes what the sources delivered.
+    fn take_rows(&mut self) {
+        let now_ns = SystemClock.boot_ns();
+        for (boot_ns, row) in self.containers.take_rows().into_iter().chain(self.collector.take_rows()) {
+            self.sequencer.push(boot_ns.min(now_ns), Item::Row(row));
+        }
+    }
+
+    /// Gives everything that happened before a moment its place.
+    pub(super) fn release(&mut self, until_ns: u64) -> Result<(), RecordError> {
+        let due: Vec<(u64, Item)> = self.sequencer.release(until_ns).collect();
+        for (boot_ns, item) in due {
+            self.place(boot_ns, item)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a fact the next observation.
+    pub(super) fn emit(&mut self, boot_ns: u64, kind: Kind) -> Result<(), RecordError> {
+        let observation = Observation { seq: self.next_seq, time: self.anchor.unix_ns(boot_ns), kind };
+        self.next_seq += 1;
+        self.live.apply(&observation);
+        self.writer.append(&observation)?;
+        Ok(())
+    }
+
+    /// Makes a fact of now the next observation.
+    pub(super) fn emit_now(&mut self, kind: Kind) -> Result<(), RecordError> {
+        let now_ns = SystemClock.boot_ns();
+        self.emit(now_ns, kind)
+    }
+
+    pub(super) fn mark(&mut self, kind: MarkKind, detail: Option<&str>) -> Result<(), RecordError> {
+        let segment = self.writer.segment();
+        self.emit_now(Kind::Mark(Mark { kind, segment, detail: detail.map(str::to_owned) }))
+    }
+
+    /// Writes the accounts and what was lost: those that changed, or all.
+    pub(super) fn write_accounts(&mut self, all: bool) -> Result<(), RecordError> {
+        let ledger = self.kernel.ledger();
+        let costs = self.kernel.program_costs();
+        let now = self.anchor.unix_ns(SystemClock.boot_ns());
+        let missed = costs.iter().map(|cost| (cost.program, cost.missed));
+        let mut rows = self.accounts.losses(&ledger, missed, now);
+        rows.extend(self.writer.take_losses().into_iter().map(Kind::Loss));
+        rows.extend(self.accounts.rows(&ledger, all));
+        for row in rows {
+            self.emit_now(row)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what the recorder and its kernel programs cost, and the clocks.
+    pub(super) fn write_own_statistics(&mut self) -> Result<(), RecordError> {
+        for cost in self.kernel.program_costs() {
+            self.emit_now(Kind::BpfProgram(BpfProgramStats {
+                program: cost.program.to_owned(),
+                runs: cost.run_count,
+                run_time_ns: cost.run_time_ns,
+                missed: cost.missed,
+            }))?;
+        }
+        let stats = self.writer.stats();
+        let own = own::usage(&self.roots);
+        let row = RecorderStats {
+            cpu_user_ns: own.cpu_user_ns,
+            cpu_system_ns: own.cpu_system_ns,
+            resident_bytes: own.resident_bytes,
+            kernel_memory_bytes: self.kernel.memory_bytes(),
+            observations: stats.observations,
+            trace_bytes: stats.disk_bytes,
+            queued_batches: stats.queued_batches,
+            processes: u32::try_from(self.live.processes().len()).unwrap_or(u32::MAX),
+            sockets: u32::try_from(self.live.sockets().len()).unwrap_or(u32::MAX),
+        };
+        self.emit_now(Kind::Recorder(row))?;
+        let sync = self.clock.sample();
+        self.emit_now(Kind::ClockSync(sync))
+    }
+
+    /// Reads the counters of open connections; compares with what should be alive once its time has come.
+    pub(super) fn sweep(&mut self) -> Result<(), RecordError> {
+        let mut sweep = Sweep { began_ns: SystemClock.boot_ns(), ..Sweep::default() };
+        let live = &self.live;
+        let accounts = &mut self.accounts;
+        let sequencer = &mut self.sequencer;
+        let alive = self.kernel.sweep(|record| {
+            let (header, account) = (record.header(), record.account());
+            let cpu = u32::from(header.cpu);
+            accounts.received(account, cpu);
+            match Event::from_record(&record) {
+                // Nothing new since it was last seen.
+                Event::Tcp(row) if is_old_news(&row, live) => accounts.set_aside(account, cpu),
+                event => sequencer.push(header.time_ns, Item::Kernel { account, cpu, event }),
+            }
+        })?;
+        sweep.alive = alive;
+        self.sequencer.push(SystemClock.boot_ns(), Item::Sweep(sweep));
+        Ok(())
+    }
+
+    /// Ends the open segment and begins the next with all that is alive.
+    fn begin_segment(&mut self) -> Result<(), RecordError> {
+        self.write_accounts(true)?;
+        self.writer.begin_segment()?;
+        self.mark(MarkKind::SegmentStart, None)?;
+        self.write_accounts(true)?;
+        let time = self.anchor.unix_ns(SystemClock.boot_ns());
+        // Not through `emit`: what is alive already knows of itself.
+        let Self { live, writer, next_seq, .. } = self;
+        for kind in live.snapshot() {
+            let observation = Observation { seq: *next_seq, time, kind };
+            *next_seq += 1;
+            writer.append(&observation)?;
+        }
+        self.mark(MarkKind::SnapshotEnd, None)
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let stats = self.writer.stats();
+        Status {
+            elapsed: self.rate.started.elapsed(),
+            observations: stats.observations,
+            events_per_second: self.rate.per_second,
+            trace_bytes: stats.disk_bytes,
+            lost: stats.lost + self.accounts.lost(),
+        }
+    }
+
+    /// Ends the recording: takes what the kernel still has, closes the accounts, seals the trace.
+    pub(super) fn finish(mut self, reason: &str, observer: &mut dyn Observer) -> Result<Status, RecordError> {
+        self.collector.measure(self.measured_cgroups(), self.measured_namespaces());
+        self.sweep()?;
+        self.kernel.detach();
+        while self.kernel.has_records() {
+            self.drain();
+        }
+        self.collector.settle();
+        self.take_rows();
+        self.release(u64::MAX)?;
+        self.write_own_statistics()?;
+        self.write_accounts(true)?;
+        self.mark(MarkKind::End, Some(reason))?;
+        let mut status = self.status();
+        let Self { writer, command_cgroup, .. } = self;
+        let summary = writer.finish(reason)?;
+        status.trace_bytes = summary.stats.disk_bytes;
+        status.observations = summary.stats.observations;
+        if let Some(Err(reason)) = command_cgroup.map(|cgroup| cgroup.remove(CGROUP_PATIENCE)) {
+            observer.warning(&reason);
+        }
+        Ok(status)
+    }
+}

@@ -1,0 +1,105 @@
+//! CPU and memory of a control group.
+
+use std::path::PathBuf;
+
+use aftertrace_schemas::tables::CgroupStats;
+
+use super::super::file::FileReader;
+use super::super::text::{fields, keyed_number, number};
+use super::{FILE_LIMIT_BYTES, Hierarchies};
+
+/// A v1 limit above this is the kernel's way to say none.
+const V1_NO_LIMIT_BYTES: u64 = 1 << 62;
+const NANOS_PER_MICRO: u64 = 1_000;
+
+/// Reads control groups.
+#[derive(Debug, Default)]
+pub struct CgroupStatsSource {
+    hierarchies: Hierarchies,
+    reader: FileReader,
+}
+
+impl CgroupStatsSource {
+    /// Reads groups of these hierarchies.
+    pub fn new(hierarchies: Hierarchies) -> Self {
+        Self { hierarchies, reader: FileReader::default() }
+    }
+
+    /// What the group `path` uses; `None` when it is gone or nothing of it is readable.
+    pub fn read(&mut self, path: &str) -> Option<CgroupStats> {
+        let v2 = self.hierarchies.v2().and_then(|hierarchy| hierarchy.directory_of(path));
+        let v1 = |controller| self.hierarchies.v1(controller).and_then(|hierarchy| hierarchy.directory_of(path));
+        let (cpu, cpuacct, memory) = (v1("cpu"), v1("cpuacct"), v1("memory"));
+        let mut row = CgroupStats {
+            cgroup: path.to_owned(),
+            cpu_usage_ns: None,
+            cpu_throttled_ns: None,
+            cpu_limit_cores: None,
+            memory_limit_bytes: None,
+            memory_anonymous_bytes: None,
+            memory_mapped_file_bytes: None,
+            memory_cache_bytes: None,
+        };
+        // Directories of v1 first: where a controller has a hierarchy of its own, v2 does not have it.
+        if let Some(directory) = cpuacct {
+            row.cpu_usage_ns = self.text(&directory, "cpuacct.usage").and_then(|text| fields(text).next().and_then(number));
+        }
+        if let Some(directory) = cpu {
+            row.cpu_throttled_ns = self.text(&directory, "cpu.stat").and_then(|text| keyed_number(text, b"throttled_time"));
+            let mut one = |name| self.text(&directory, name).and_then(|text| fields(text).next().and_then(number));
+            // Without a limit the quota is -1, which is no number here.
+            row.cpu_limit_cores = cores(one("cpu.cfs_quota_us"), one("cpu.cfs_period_us"));
+        }
+        if let Some(directory) = memory {
+            row.memory_limit_bytes = self
+                .text(&directory, "memory.limit_in_bytes")
+                .and_then(|text| fields(text).next().and_then(number))
+                .filter(|limit| *limit <= V1_NO_LIMIT_BYTES);
+            if let Some(text) = self.text(&directory, "memory.stat") {
+                row.memory_anonymous_bytes = keyed_number(text, b"total_rss");
+                row.memory_mapped_file_bytes = keyed_number(text, b"total_mapped_file");
+                row.memory_cache_bytes = keyed_number(text, b"total_cache");
+            }
+        }
+        if let Some(directory) = v2 {
+            self.complete_from_v2(&directory, &mut row);
+        }
+        let found = row.cpu_usage_ns.is_some()
+            || row.cpu_throttled_ns.is_some()
+            || row.cpu_limit_cores.is_some()
+            || row.memory_limit_bytes.is_some()
+            || row.memory_anonymous_bytes.is_some();
+        found.then_some(row)
+    }
+
+    fn complete_from_v2(&mut self, directory: &PathBuf, row: &mut CgroupStats) {
+        if let Some(text) = self.text(directory, "cpu.stat") {
+            let nanos = |key| keyed_number(text, key).map(|micros| micros.saturating_mul(NANOS_PER_MICRO));
+            row.cpu_usage_ns = row.cpu_usage_ns.or_else(|| nanos(b"usage_usec"));
+            row.cpu_throttled_ns = row.cpu_throttled_ns.or_else(|| nanos(b"throttled_usec"));
+        }
+        if let Some(text) = self.text(directory, "cpu.max") {
+            let mut parts = fields(text).map(number);
+            row.cpu_limit_cores = row.cpu_limit_cores.or(cores(parts.next().flatten(), parts.next().flatten()));
+        }
+        if let Some(text) = self.text(directory, "memory.max") {
+            row.memory_limit_bytes = row.memory_limit_bytes.or(fields(text).next().and_then(number));
+        }
+        if let Some(text) = self.text(directory, "memory.stat") {
+            row.memory_anonymous_bytes = row.memory_anonymous_bytes.or_else(|| keyed_number(text, b"anon"));
+            row.memory_mapped_file_bytes = row.memory_mapped_file_bytes.or_else(|| keyed_number(text, b"file_mapped"));
+            row.memory_cache_bytes = row.memory_cache_bytes.or_else(|| keyed_number(text, b"file"));
+        }
+    }
+
+    fn text(&mut self, directory: &PathBuf, name: &str) -> Option<&[u8]> {
+        self.reader.read(&directory.join(name), FILE_LIMIT_BYTES).ok()
+    }
+}
+
+/// A limit in cores. Numbers of microseconds are far below what a double holds exactly.
+#[allow(clippy::cast_precision_loss, reason = "microseconds a period fit a double exactly")]
+fn cores(quota_us: Option<u64>, period_us: Option<u64>) -> Option<f64> {
+    let (quota, period) = (quota_us?, period_us.filter(|period| *period > 0)?);
+    Some(quota as f64 / period as f64)
+}

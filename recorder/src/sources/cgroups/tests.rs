@@ -1,0 +1,278 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+
+use aftertrace_schemas::tables::{CgroupEvent, CgroupEventKind, CgroupStats};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+
+const V1_MOUNTS: &str = "\
+25 1 254:0 / / rw - ext4 /dev/vda rw
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct
+33 31 0:32 / /sys/fs/cgroup/memory rw,nosuid - cgroup cgroup rw,memory
+34 31 0:37 / /sys/fs/cgroup/systemd rw,nosuid - cgroup cgroup rw,xattr,name=systemd
+";
+const V1_MEMBERSHIPS: &str = "9:memory:/\n4:cpu,cpuacct:/\n1:name=systemd:/user.slice\n0::/\n";
+const V2_MOUNTS: &str = "40 31 0:38 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
+
+/// A made-up host: its mounts and memberships, and files below its root.
+fn host(mounts: &str, memberships: &str, files: &[(&str, &str)]) -> (TempDir, Hierarchies) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut all = vec![("proc/self/mountinfo", mounts), ("proc/self/cgroup", memberships)];
+    all.extend_from_slice(files);
+    for (path, text) in all {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let hierarchies = Hierarchies::find(&Roots::below(directory.path()));
+    (directory, hierarchies)
+}
+
+fn summary(host: &TempDir, hierarchies: &Hierarchies) -> Vec<String> {
+    let line = |hierarchy: &Hierarchy| {
+        let directory = hierarchy.directory.strip_prefix(host.path()).unwrap();
+        format!("{} {} /{}", hierarchy.id, hierarchy.controllers.join(","), directory.display())
+    };
+    hierarchies.all.iter().map(line).collect()
+}
+
+#[test]
+fn a_v1_host_has_a_hierarchy_for_each_mount() {
+    let (directory, hierarchies) = host(V1_MOUNTS, V1_MEMBERSHIPS, &[]);
+    assert_eq!(
+        summary(&directory, &hierarchies),
+        [
+            "1 name=systemd /sys/fs/cgroup/systemd",
+            "4 cpu,cpuacct /sys/fs/cgroup/cpu,cpuacct",
+            "9 memory /sys/fs/cgroup/memory"
+        ]
+    );
+    assert_eq!(hierarchies.v1("cpuacct").unwrap().id, 4);
+    assert!(hierarchies.v2().is_none());
+    assert_eq!(hierarchies.warning(), None);
+}
+
+#[test]
+fn a_v2_host_has_one_hierarchy_with_id_0() {
+    let files = [("sys/fs/cgroup/cgroup.controllers", "cpuset cpu memory pids\n")];
+    let (directory, hierarchies) = host(V2_MOUNTS, "0::/\n", &files);
+    assert_eq!(summary(&directory, &hierarchies), ["0 cpuset,cpu,memory,pids /sys/fs/cgroup"]);
+}
+
+#[test]
+fn a_hybrid_host_has_both() {
+    let mounts = format!("{V1_MOUNTS}41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n");
+    let (_directory, hierarchies) = host(&mounts, V1_MEMBERSHIPS, &[]);
+    assert_eq!(hierarchies.all.iter().map(|hierarchy| hierarchy.id).collect::<Vec<_>>(), [0, 1, 4, 9]);
+}
+
+#[test]
+fn a_bind_mount_of_a_part_does_not_hide_the_whole() {
+    let mounts = format!("20 1 0:38 /docker/abc /var/x/cgroup ro - cgroup2 cgroup2 rw\n{V2_MOUNTS}");
+    let (directory, hierarchies) = host(&mounts, "0::/\n", &[]);
+    assert_eq!(summary(&directory, &hierarchies), ["0  /sys/fs/cgroup"]);
+}
+
+#[test]
+fn a_cgroup_namespace_and_a_host_without_cgroups_are_said() {
+    let (directory, _) = host(V2_MOUNTS, "0::/\n", &[("proc/self/ns/x", "")]);
+    let link = directory.path().join("proc/self/ns/cgroup");
+    symlink("cgroup:[4026532999]", &link).unwrap();
+    let warning = Hierarchies::find(&Roots::below(directory.path())).warning().unwrap();
+    assert!(warning.contains("cgroup namespace"), "{warning}");
+    fs::remove_file(&link).unwrap();
+    symlink("cgroup:[4026531835]", &link).unwrap();
+    assert_eq!(Hierarchies::find(&Roots::below(directory.path())).warning(), None);
+
+    let warning = Hierarchies::find(&Roots::below(Path::new("/nonexistent"))).warning().unwrap();
+    assert!(warning.contains("no control group"), "{warning}");
+}
+
+#[test]
+fn a_scan_gives_every_group_with_the_inode_of_its_directory() {
+    let files = [
+        ("sys/fs/cgroup/docker/abc/init/cgroup.procs", ""),
+        ("sys/fs/cgroup/docker/abc/memory.max", "max\n"),
+        ("sys/fs/cgroup/system.slice/a.service/cgroup.procs", ""),
+    ];
+    let (directory, hierarchies) = host(V2_MOUNTS, "0::/\n", &files);
+    let scan = hierarchies.scan();
+    let mut paths: Vec<&str> = scan.groups.iter().map(|group| group.path.as_str()).collect();
+    let position = |path| paths.iter().position(|known| *known == path).unwrap();
+    assert!(position("/docker") < position("/docker/abc"));
+    paths.sort_unstable();
+    assert_eq!(
+        paths,
+        ["/", "/docker", "/docker/abc", "/docker/abc/init", "/system.slice", "/system.slice/a.service"]
+    );
+    for group in &scan.groups {
+        let inode = fs::metadata(hierarchies.all[0].directory_of(&group.path).unwrap()).unwrap().ino();
+        assert_eq!((group.hierarchy_id, group.cgroup_id, group.kind), (0, inode, CgroupEventKind::Existing));
+    }
+    assert_eq!((scan.skipped, scan.truncated), (0, false));
+    assert_eq!(hierarchies.scan_below("/docker/abc").groups.len(), 2);
+    assert_eq!(hierarchies.scan_below("/docker/../..").groups.len(), 0);
+    drop(directory);
+}
+
+#[test]
+fn v1_values_come_from_each_controllers_hierarchy() {
+    let files = [
+        ("sys/fs/cgroup/cpu,cpuacct/docker/abc/cpuacct.usage", "12345678\n"),
+        ("sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.stat", "nr_periods 5\nnr_throttled 1\nthrottled_time 777\n"),
+        ("sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_quota_us", "150000\n"),
+        ("sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_period_us", "100000\n"),
+        ("sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "67108864\n"),
+        (
+            "sys/fs/cgroup/memory/docker/abc/memory.stat",
+            "cache 1\nrss 2\nmapped_file 3\ntotal_cache 100\ntotal_rss 200\ntotal_mapped_file 30\n",
+        ),
+    ];
+    let (_directory, hierarchies) = host(V1_MOUNTS, V1_MEMBERSHIPS, &files);
+    assert_eq!(
+        CgroupStatsSource::new(hierarchies).read("/docker/abc").unwrap(),
+        CgroupStats {
+            cgroup: "/docker/abc".to_owned(),
+            cpu_usage_ns: Some(12_345_678),
+            cpu_throttled_ns: Some(777),
+            cpu_limit_cores: Some(1.5),
+            memory_limit_bytes: Some(67_108_864),
+            memory_anonymous_bytes: Some(200),
+            memory_mapped_file_bytes: Some(30),
+            memory_cache_bytes: Some(100),
+        }
+    );
+}
+
+#[test]
+fn no_limit_is_absent_on_v1_and_on_v2() {
+    let files = [
+        ("sys/fs/cgroup/cpu,cpuacct/a/cpuacct.usage", "1\n"),
+        ("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "-1\n"),
+        ("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n"),
+        ("sys/fs/cgroup/memory/a/memory.limit_in_bytes", "9223372036854771712\n"),
+    ];
+    let (_v1, hierarchies) = host(V1_MOUNTS, V1_MEMBERSHIPS, &files);
+    let row = CgroupStatsSource::new(hierarchies).read("/a").unwrap();
+    assert_eq!((row.cpu_limit_cores, row.memory_limit_bytes), (None, None));
+
+    let files = [
+        ("sys/fs/cgroup/a/cpu.stat", "usage_usec 5\n"),
+        ("sys/fs/cgroup/a/cpu.max", "max 100000\n"),
+        ("sys/fs/cgroup/a/memory.max", "max\n"),
+    ];
+    let (_v2, hierarchies) = host(V2_MOUNTS, "0::/\n", &files);
+    let row = CgroupStatsSource::new(hierarchies).read("/a").unwrap();
+    assert_eq!((row.cpu_limit_cores, row.memory_limit_bytes), (None, None));
+}
+
+#[test]
+fn v2_values_come_from_the_one_hierarchy() {
+    let files = [
+        ("sys/fs/cgroup/a/cpu.stat", "usage_usec 5\nuser_usec 3\nthrottled_usec 7\n"),
+        ("sys/fs/cgroup/a/cpu.max", "50000 100000\n"),
+        ("sys/fs/cgroup/a/memory.max", "1048576\n"),
+        ("sys/fs/cgroup/a/memory.stat", "anon 11\nfile 22\nkernel 1\nfile_mapped 33\n"),
+    ];
+    let (_directory, hierarchies) = host(V2_MOUNTS, "0::/\n", &files);
+    let row = CgroupStatsSource::new(hierarchies).read("/a").unwrap();
+    assert_eq!((row.cpu_usage_ns, row.cpu_throttled_ns, row.cpu_limit_cores), (Some(5_000), Some(7_000), Some(0.5)));
+    assert_eq!(row.memory_limit_bytes, Some(1_048_576));
+    assert_eq!(
+        (row.memory_anonymous_bytes, row.memory_mapped_file_bytes, row.memory_cache_bytes),
+        (Some(11), Some(33), Some(22))
+    );
+}
+
+#[test]
+fn on_a_hybrid_host_each_value_comes_from_the_hierarchy_that_has_it() {
+    let mounts = format!("{V1_MOUNTS}41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n");
+    let files = [
+        ("sys/fs/cgroup/memory/a/memory.limit_in_bytes", "4096\n"),
+        ("sys/fs/cgroup/unified/a/cpu.stat", "usage_usec 5\n"),
+        ("sys/fs/cgroup/unified/a/memory.max", "1\n"),
+    ];
+    let (_directory, hierarchies) = host(&mounts, V1_MEMBERSHIPS, &files);
+    let row = CgroupStatsSource::new(hierarchies).read("/a").unwrap();
+    assert_eq!((row.cpu_usage_ns, row.memory_limit_bytes), (Some(5_000), Some(4_096)));
+}
+
+#[test]
+fn a_group_that_is_gone_or_outside_gives_no_row() {
+    let files = [("sys/fs/cgroup/a/cpu.stat", "usage_usec 5\n"), ("sys/fs/cpu.stat", "usage_usec 5\n")];
+    let (_directory, hierarchies) = host(V2_MOUNTS, "0::/\n", &files);
+    let mut source = CgroupStatsSource::new(hierarchies);
+    assert_eq!(source.read("/gone"), None);
+    assert_eq!(source.read("/.."), None);
+    assert_eq!(source.read("/a/../../"), None);
+}
+
+fn event(kind: CgroupEventKind, id: u64, path: &str) -> CgroupEvent {
+    CgroupEvent {
+        kind,
+        hierarchy_id: 4,
+        cgroup_id: id,
+        path: path.to_owned(),
+        pid: None,
+        process_start_ns: None,
+        process_cgroup: None,
+    }
+}
+
+#[test]
+fn the_index_knows_a_removed_group_a_little_longer_and_stays_within_its_bound() {
+    let mut index = CgroupPathIndex::new(2);
+    index.apply(&event(CgroupEventKind::Existing, 1, "/a"));
+    index.apply(&event(CgroupEventKind::Created, 2, "/b"));
+    index.apply(&event(CgroupEventKind::Created, 3, "/c"));
+    assert_eq!((index.path(4, 3), index.overflow()), (None, 1));
+    index.apply(&event(CgroupEventKind::Removed, 1, "/a"));
+    assert_eq!(index.path(4, 1), Some("/a"));
+    index.apply(&event(CgroupEventKind::Created, 3, "/c"));
+    assert_eq!((index.path(4, 1), index.path(4, 3), index.path(0, 3)), (None, Some("/c"), None));
+    assert_eq!((index.len(), index.overflow()), (2, 1));
+}
+
+#[test]
+fn the_hierarchies_of_this_machine_are_found_and_their_root_has_a_row() {
+    let hierarchies = Hierarchies::find(&Roots::default());
+    if hierarchies.all.is_empty() {
+        // A build sandbox without cgroups: there is nothing to compare with.
+        return;
+    }
+    let scan = hierarchies.scan();
+    for hierarchy in &hierarchies.all {
+        assert!(hierarchy.directory.is_dir());
+        assert!(scan.groups.iter().any(|group| group.hierarchy_id == hierarchy.id && group.path == "/"));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_parsers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        let _ = (parse_mounts(&bytes), parse_memberships(&bytes), parse_mount(&bytes));
+    }
+
+    #[test]
+    fn no_path_leads_out_of_a_hierarchy(path in "[a./]{0,20}") {
+        let hierarchy = Hierarchy { id: 0, controllers: Vec::new(), directory: PathBuf::from("/cg") };
+        if let Some(directory) = hierarchy.directory_of(&path) {
+            prop_assert!(directory.starts_with("/cg") && !directory.to_string_lossy().contains("/../"));
+        }
+    }
+
+    #[test]
+    fn the_index_never_exceeds_its_bound(events in proptest::collection::vec((0_u64..50, any::<bool>()), 0..300)) {
+        let mut index = CgroupPathIndex::new(10);
+        for (id, created) in events {
+            let kind = if created { CgroupEventKind::Created } else { CgroupEventKind::Removed };
+            index.apply(&event(kind, id, "/x"));
+            prop_assert!(index.len() <= 10);
+        }
+    }
+}

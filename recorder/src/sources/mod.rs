@@ -1,0 +1,70 @@
+//! What user space can tell about the host: one file a source, each of which yields rows of a table.
+//!
+//! In: /proc, /sys, the control group trees, the Docker socket, clocks. Out: rows of `aftertrace_schemas::tables`.
+//! Subjects come and go while they are read, so a vanished process or an unreadable file is a skip that is
+//! counted, never an error. Sources that may hang (Docker) run in a thread of their own.
+
+pub mod cgroups;
+pub mod clock;
+pub mod command_cgroup;
+pub mod disks;
+pub mod docker;
+pub mod host;
+pub mod namespaces;
+pub mod network;
+pub mod node;
+pub mod own;
+pub mod privileges;
+pub mod processes;
+
+mod file;
+mod rtnetlink;
+mod text;
+
+use std::path::{Path, PathBuf};
+
+/// Where the kernel's file systems are. Tests point it at fixtures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roots {
+    /// The root directory; mount points from mountinfo and files such as /etc/machine-id are below it.
+    pub root: PathBuf,
+    /// The proc file system.
+    pub proc: PathBuf,
+    /// The sys file system.
+    pub sys: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self { root: PathBuf::from("/"), proc: PathBuf::from("/proc"), sys: PathBuf::from("/sys") }
+    }
+}
+
+impl Roots {
+    /// A host whose root directory is `root`.
+    pub fn below(root: &Path) -> Self {
+        Self { root: root.to_owned(), proc: root.join("proc"), sys: root.join("sys") }
+    }
+
+    /// Where the absolute path `path` of the host is.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// The root directory of what is in /proc, e.g. `file("1/ns/net")`.
+    pub(crate) fn proc_file(&self, name: &str) -> PathBuf {
+        self.proc.join(name)
+    }
+}
+
+/// The inode in a link such as `net:[4026531833]`.
+pub(crate) fn namespace_inode(link: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(link).ok()?;
+    text.split_once(":[")?.1.strip_suffix(']')?.parse().ok()
+}
+
+/// The inode of a namespace: `path` is such as /proc/1/ns/net.
+pub(crate) fn read_namespace(path: &Path) -> Option<u32> {
+    let link = std::fs::read_link(path).ok()?;
+    namespace_inode(link.as_os_str().as_encoded_bytes())
+}

@@ -1,0 +1,72 @@
+//! What may be chosen about the registry. The defaults are those of coroot-node-agent but where a field says otherwise.
+
+use std::ops::RangeInclusive;
+
+/// What may be chosen about the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Containers younger than this have no metrics, nanoseconds. The default is 0: in a trace also the short-lived count.
+    pub min_container_age_ns: i64,
+    /// Leaves out systemd's own services and those of a plain installation ([`crate::container_id::is_system_service`]).
+    pub skip_systemd_system_services: bool,
+    /// Connections to these ports are not tracked: they are mostly answers of protocols with a second connection.
+    pub ephemeral_ports: Option<RangeInclusive<u16>>,
+    /// Ports that are tracked although they are ephemeral.
+    pub tracked_ports: Vec<u16>,
+    /// Bounds of memory.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            min_container_age_ns: 0,
+            skip_systemd_system_services: true,
+            ephemeral_ports: Some(32_768..=60_999),
+            tracked_ports: vec![50_051],
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Bounds of memory. What goes beyond one is counted in `aftertrace_registry_dropped_total` and is a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Containers, the dead ones included that are still shown.
+    pub containers: usize,
+    /// Paths of control groups, and metadata of containers.
+    pub cgroups: usize,
+    /// Processes that are alive.
+    pub processes: usize,
+    /// Processes remembered after their end, for events that come late.
+    pub dead_processes: usize,
+    /// Outbound connections and listening sockets that are open.
+    pub sockets: usize,
+    /// Destinations of one container.
+    pub destinations: usize,
+    /// Addresses that one container listens on.
+    pub listens: usize,
+    /// Different findings of one container, and of all containers that are gone.
+    pub findings: usize,
+    /// Network namespaces, network interfaces, disks, and sources of losses, each.
+    pub host_objects: usize,
+    /// Bytes of a label's value; the rest is cut off.
+    pub label_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            containers: 10_000,
+            cgroups: 50_000,
+            processes: 500_000,
+            dead_processes: 50_000,
+            sockets: 1_000_000,
+            destinations: 10_000,
+            listens: 5_000,
+            findings: 1_000,
+            host_objects: 10_000,
+            label_bytes: 4_096,
+        }
+    }
+}

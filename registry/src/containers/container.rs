@@ -1,0 +1,164 @@
+//! The state of one container.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use aftertrace_schemas::UnixNanos;
+
+use super::destinations::{Destinations, Totals};
+use super::listens::{Listens, NamespaceAddresses};
+use super::usage::Usage;
+use crate::Limits;
+use crate::findings::Incidents;
+use crate::losses::Drops;
+use crate::metrics::{Collector, definitions};
+use crate::processes::ProcessKey;
+
+/// The state of one container.
+#[derive(Debug)]
+pub(crate) struct Container {
+    pub(crate) id: Arc<str>,
+    pub(crate) image: Option<Arc<str>>,
+    /// Live processes; the first one started first.
+    pub(crate) processes: BTreeSet<ProcessKey>,
+    /// Types of live processes, with how many have each.
+    applications: BTreeMap<&'static str, u64>,
+    /// Start of the first process of this life, nanoseconds of boot time; absent before the first.
+    pub(crate) started_at_ns: Option<u64>,
+    pub(crate) first_seen: UnixNanos,
+    /// Since when there is no process.
+    pub(crate) empty_since: Option<UnixNanos>,
+    pub(crate) restarts: u64,
+    pub(crate) oom_kills: u64,
+    pub(crate) accepts: u64,
+    pub(crate) processes_started: u64,
+    pub(crate) destinations: Destinations,
+    /// Of destinations that were idle for long and are not shown any more.
+    pub(crate) past: Totals,
+    pub(crate) listens: Listens,
+    pub(crate) usage: Usage,
+    pub(crate) incidents: Incidents,
+}
+
+impl Container {
+    pub(crate) fn new(id: Arc<str>, time: UnixNanos) -> Self {
+        Self {
+            id,
+            image: None,
+            processes: BTreeSet::new(),
+            applications: BTreeMap::new(),
+            started_at_ns: None,
+            first_seen: time,
+            empty_since: Some(time),
+            restarts: 0,
+            oom_kills: 0,
+            accepts: 0,
+            processes_started: 0,
+            destinations: Destinations::default(),
+            past: Totals::default(),
+            listens: Listens::default(),
+            usage: Usage::default(),
+            incidents: Incidents::default(),
+        }
+    }
+
+    /// A process is in the container. Returns whether that is a restart: all processes of the earlier life, from the
+    /// one that started first, are gone.
+    pub(crate) fn add_process(&mut self, key: ProcessKey) -> bool {
+        if !self.processes.insert(key) {
+            return false;
+        }
+        self.empty_since = None;
+        self.judge_restart()
+    }
+
+    fn judge_restart(&mut self) -> bool {
+        let Some(oldest) = self.processes.first().map(|process| process.start_ns) else {
+            return false;
+        };
+        let is_restart = self.started_at_ns.is_some_and(|started| oldest > started);
+        self.started_at_ns = Some(oldest);
+        self.restarts += u64::from(is_restart);
+        is_restart
+    }
+
+    /// A process is no longer in the container.
+    pub(crate) fn remove_process(&mut self, key: ProcessKey, time: UnixNanos) {
+        if self.processes.remove(&key) && self.processes.is_empty() {
+            self.empty_since = Some(time);
+        }
+    }
+
+    /// A live process is of this type from now on, and not of that.
+    pub(crate) fn change_application(&mut self, from: Option<&'static str>, to: Option<&'static str>) {
+        if from == to {
+            return;
+        }
+        if let Some(count) = from.and_then(|from| self.applications.get_mut(from)) {
+            *count -= 1;
+        }
+        if let Some(to) = to {
+            *self.applications.entry(to).or_default() += 1;
+        }
+        self.applications.retain(|_, count| *count > 0);
+    }
+
+    /// Types of its live processes, sorted.
+    pub(crate) fn applications(&self) -> impl Iterator<Item = &'static str> {
+        self.applications.keys().copied()
+    }
+
+    /// Sums over all destinations, past ones included.
+    pub(crate) fn totals(&self) -> Totals {
+        self.destinations.iter().fold(self.past, |mut sum, (_, destination)| {
+            sum.add(&destination.totals);
+            sum
+        })
+    }
+
+    /// Takes over the state of `other`, which turned out to be the same container. Returns whether that is a restart.
+    pub(crate) fn merge(&mut self, other: Self, time: UnixNanos, limits: &Limits, drops: &mut Drops) -> bool {
+        self.image = other.image.or_else(|| self.image.take());
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.restarts += other.restarts;
+        self.oom_kills += other.oom_kills;
+        self.accepts += other.accepts;
+        self.processes_started += other.processes_started;
+        self.past.add(&other.past);
+        self.destinations.merge(other.destinations, time, limits, drops);
+        self.listens.merge(other.listens, time, limits, drops);
+        self.usage.merge(other.usage);
+        self.incidents.merge(other.incidents, limits, drops);
+        for (application, count) in other.applications {
+            *self.applications.entry(application).or_default() += count;
+        }
+        self.processes.extend(other.processes);
+        self.empty_since = match (self.empty_since, other.empty_since) {
+            (Some(mine), Some(theirs)) => Some(mine.max(theirs)),
+            _ => None,
+        };
+        let earlier = [self.started_at_ns, other.started_at_ns].into_iter().flatten().min();
+        self.started_at_ns = earlier;
+        self.judge_restart()
+    }
+
+    pub(crate) fn collect(&self, namespaces: &NamespaceAddresses, collector: &mut Collector) {
+        collector.begin_container(&self.id);
+        if let Some(image) = &self.image {
+            let labels =
+                [("image", image.clone()), ("systemd_triggered_by", "".into()), ("systemd_type", "".into())];
+            collector.add(&definitions::CONTAINER_INFO, labels, 1.0);
+        }
+        collector.add(&definitions::RESTARTS, [], self.restarts as f64);
+        if self.oom_kills > 0 {
+            collector.add(&definitions::OOM_KILLS, [], self.oom_kills as f64);
+        }
+        for application in self.applications() {
+            collector.add(&definitions::APPLICATION_TYPE, [("application_type", application.into())], 1.0);
+        }
+        self.usage.collect(collector);
+        self.listens.collect(namespaces, collector);
+        self.destinations.collect(collector);
+        collector.end_container();
+    }
+}

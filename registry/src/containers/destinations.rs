@@ -1,0 +1,216 @@
+//! Where a container connects to, and how that went.
+
+use aftertrace_schemas::UnixNanos;
+
+use crate::Limits;
+use crate::endpoint::Endpoint;
+use crate::losses::{Dropped, Drops, Tally};
+use crate::maps::OrderedMap;
+use crate::metrics::{Collector, definitions};
+use crate::sockets::Counters;
+
+/// Sums of outbound connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) connects: u64,
+    pub(crate) failed_connects: u64,
+    pub(crate) handshake_ns: u64,
+    pub(crate) retransmits: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.connects += other.connects;
+        self.failed_connects += other.failed_connects;
+        self.handshake_ns = self.handshake_ns.saturating_add(other.handshake_ns);
+        self.retransmits += other.retransmits;
+        self.bytes_sent = self.bytes_sent.saturating_add(other.bytes_sent);
+        self.bytes_received = self.bytes_received.saturating_add(other.bytes_received);
+    }
+
+    pub(crate) fn grow(&mut self, growth: Counters) {
+        self.retransmits += u64::from(growth.retransmits);
+        self.bytes_sent = self.bytes_sent.saturating_add(growth.bytes_sent);
+        self.bytes_received = self.bytes_received.saturating_add(growth.bytes_received);
+    }
+}
+
+/// First and last time of something that may not have happened.
+pub(crate) type Span = Option<(UnixNanos, UnixNanos)>;
+
+fn extend(span: &mut Span, time: UnixNanos) {
+    *span = Some(span.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
+}
+
+/// One destination of one container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Destination {
+    pub(crate) totals: Totals,
+    /// Connections that are open.
+    pub(crate) active: u64,
+    /// Whether a connection was ever established, in the recording or before.
+    pub(crate) established: bool,
+    pub(crate) failed: Span,
+    pub(crate) retransmitted: Span,
+    /// Why the last failed connect failed.
+    pub(crate) last_errno: Option<u16>,
+    /// When a connection was last tried or closed.
+    last_used: UnixNanos,
+}
+
+impl Destination {
+    pub(crate) fn new(time: UnixNanos) -> Self {
+        Self {
+            totals: Totals::default(),
+            active: 0,
+            established: false,
+            failed: None,
+            retransmitted: None,
+            last_errno: None,
+            last_used: time,
+        }
+    }
+
+    pub(crate) fn opened(&mut self, time: UnixNanos) {
+        self.active += 1;
+        self.established = true;
+        self.last_used = self.last_used.max(time);
+    }
+
+    /// An established connection; `tracked` tells whether its close will be seen.
+    pub(crate) fn connected(&mut self, time: UnixNanos, handshake_ns: u64, tracked: bool) {
+        self.totals.connects += 1;
+        self.totals.handshake_ns = self.totals.handshake_ns.saturating_add(handshake_ns);
+        self.opened(time);
+        if !tracked {
+            self.active -= 1;
+        }
+    }
+
+    pub(crate) fn connect_failed(&mut self, time: UnixNanos, errno: Option<u16>) {
+        self.totals.failed_connects += 1;
+        self.last_errno = errno.filter(|errno| *errno != 0).or(self.last_errno);
+        extend(&mut self.failed, time);
+        self.last_used = self.last_used.max(time);
+    }
+
+    pub(crate) fn grew(&mut self, time: UnixNanos, growth: Counters) {
+        self.totals.grow(growth);
+        if growth.retransmits > 0 {
+            extend(&mut self.retransmitted, time);
+        }
+    }
+
+    pub(crate) fn closed(&mut self, time: UnixNanos) {
+        self.active = self.active.saturating_sub(1);
+        self.last_used = self.last_used.max(time);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.totals.add(&other.totals);
+        self.active += other.active;
+        self.established |= other.established;
+        for (mine, theirs) in [(&mut self.failed, other.failed), (&mut self.retransmitted, other.retransmitted)] {
+            if let Some((first, last)) = theirs {
+                extend(mine, first);
+                extend(mine, last);
+            }
+        }
+        self.last_errno = other.last_errno.or(self.last_errno);
+        self.last_used = self.last_used.max(other.last_used);
+    }
+
+    /// Failed connects, with their times.
+    pub(crate) fn failures(&self) -> Option<Tally> {
+        self.failed.map(|(first, last)| Tally::new(self.totals.failed_connects, first, last))
+    }
+
+    /// Retransmits, with their times.
+    pub(crate) fn retransmissions(&self) -> Option<Tally> {
+        self.retransmitted.map(|(first, last)| Tally::new(self.totals.retransmits, first, last))
+    }
+
+    fn collect(&self, label: &str, collector: &mut Collector) {
+        let totals = &self.totals;
+        if totals.failed_connects > 0 {
+            let own = [("destination", label.into())];
+            collector.add(&definitions::FAILED_CONNECTS, own, totals.failed_connects as f64);
+        }
+        if !self.established {
+            return;
+        }
+        // No address translation is known here, so what was dialled is what was reached.
+        let both = || [("destination", label.into()), ("actual_destination", label.into())];
+        collector.add(&definitions::CONNECTS, both(), totals.connects as f64);
+        collector.add(&definitions::CONNECTION_TIME, both(), totals.handshake_ns as f64 / 1e9);
+        collector.add(&definitions::ACTIVE_CONNECTIONS, both(), self.active as f64);
+        collector.add(&definitions::BYTES_SENT, both(), totals.bytes_sent as f64);
+        collector.add(&definitions::BYTES_RECEIVED, both(), totals.bytes_received as f64);
+        if totals.retransmits > 0 {
+            collector.add(&definitions::RETRANSMITS, both(), totals.retransmits as f64);
+        }
+    }
+}
+
+/// All destinations of one container.
+#[derive(Debug, Default)]
+pub(crate) struct Destinations {
+    by_endpoint: OrderedMap<Endpoint, Destination>,
+}
+
+impl Destinations {
+    pub(crate) fn get_mut(&mut self, endpoint: Endpoint) -> Option<&mut Destination> {
+        self.by_endpoint.get_mut(&endpoint)
+    }
+
+    /// The destination, new if need be; `None` when there are too many.
+    pub(crate) fn entry(
+        &mut self,
+        endpoint: Endpoint,
+        time: UnixNanos,
+        limits: &Limits,
+        drops: &mut Drops,
+    ) -> Option<&mut Destination> {
+        if self.by_endpoint.len() >= limits.destinations && !self.by_endpoint.contains_key(&endpoint) {
+            drops.count(Dropped::Destinations, time);
+            return None;
+        }
+        Some(self.by_endpoint.entry(endpoint).or_insert_with(|| Destination::new(time)))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Endpoint, &Destination)> {
+        self.by_endpoint.iter().map(|(endpoint, destination)| (*endpoint, destination))
+    }
+
+    /// Takes out what has no open connection and was not used for `idle_ns`.
+    pub(crate) fn expire(&mut self, now: UnixNanos, idle_ns: i64) -> Vec<(Endpoint, Destination)> {
+        let is_idle = |destination: &Destination| {
+            destination.active == 0 && now.saturating_sub(destination.last_used) > idle_ns
+        };
+        let mut expired = Vec::new();
+        self.by_endpoint.retain(|endpoint, destination| {
+            if is_idle(destination) {
+                expired.push((*endpoint, *destination));
+            }
+            !is_idle(destination)
+        });
+        expired
+    }
+
+    /// Takes over another container's destinations. What would be too much is counted.
+    pub(crate) fn merge(&mut self, other: Self, time: UnixNanos, limits: &Limits, drops: &mut Drops) {
+        for (endpoint, destination) in other.by_endpoint {
+            if let Some(mine) = self.entry(endpoint, time, limits, drops) {
+                mine.merge(&destination);
+            }
+        }
+    }
+
+    pub(crate) fn collect(&self, collector: &mut Collector) {
+        for (endpoint, destination) in &self.by_endpoint {
+            destination.collect(&endpoint.to_string(), collector);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The two text formats of metrics: Prometheus 0.0.4 and OpenMetrics 1.0.
+
+use std::fmt::Write;
+
+use super::{Family, MetricKind, Series};
+
+/// Prometheus text format 0.0.4, content type `text/plain; version=0.0.4`.
+pub fn prometheus_text(families: &[Family]) -> String {
+    let mut text = String::new();
+    for family in families {
+        let kind = match family.kind {
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+        };
+        // Writing to a String cannot fail; so everywhere in this file.
+        let _ = write!(text, "# HELP {} ", family.name);
+        escape(&mut text, family.help, false);
+        let _ = writeln!(text, "\n# TYPE {} {kind}", family.name);
+        samples(&mut text, family.name, &family.series);
+    }
+    text
+}
+
+/// OpenMetrics 1.0, content type `application/openmetrics-text; version=1.0.0`.
+///
+/// There a counter `x` has samples `x_total`, so the suffix leaves the family's name; a counter whose name has no such
+/// suffix cannot be one and is `unknown`.
+pub fn openmetrics_text(families: &[Family]) -> String {
+    let mut text = String::new();
+    for family in families {
+        let (name, kind) = match (family.kind, family.name.strip_suffix("_total")) {
+            (MetricKind::Counter, Some(stem)) => (stem, "counter"),
+            (MetricKind::Counter, None) => (family.name, "unknown"),
+            (MetricKind::Gauge, _) => (family.name, "gauge"),
+        };
+        let _ = write!(text, "# TYPE {name} {kind}\n# HELP {name} ");
+        escape(&mut text, family.help, true);
+        text.push('\n');
+        samples(&mut text, family.name, &family.series);
+    }
+    text.push_str("# EOF\n");
+    text
+}
+
+fn samples(text: &mut String, name: &str, series: &[Series]) {
+    for one in series {
+        text.push_str(name);
+        for (index, (label, value)) in one.labels.iter().enumerate() {
+            text.push(if index == 0 { '{' } else { ',' });
+            text.push_str(label);
+            text.push_str("=\"");
+            escape(text, value, true);
+            text.push('"');
+        }
+        if !one.labels.is_empty() {
+            text.push('}');
+        }
+        text.push(' ');
+        number(text, one.value);
+        text.push('\n');
+    }
+}
+
+/// Backslash and line feed everywhere, the double quote in label values and in OpenMetrics' help.
+fn escape(text: &mut String, value: &str, quotes: bool) {
+    for character in value.chars() {
+        match character {
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '"' if quotes => text.push_str("\\\""),
+            other => text.push(other),
+        }
+    }
+}
+
+/// As Go's client prints it: the shortest digits that read back as the same value, with an exponent far from 1.
+fn number(text: &mut String, value: f64) {
+    if value.is_nan() {
+        text.push_str("NaN");
+    } else if value.is_infinite() {
+        text.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
+    } else if value == 0.0 || (1e-4..1e21).contains(&value.abs()) {
+        let _ = write!(text, "{value}");
+    } else {
+        // Rust writes 1e-7 where Go writes 1e-07.
+        let scientific = format!("{value:e}");
+        let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
+        let _ = write!(text, "{digits}e{sign}{exponent:0>2}");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! Metric families: what [`Registry::collect`](crate::Registry::collect) returns and the text formats print.
+
+mod collector;
+pub(crate) mod definitions;
+pub mod exposition;
+
+use std::sync::Arc;
+
+pub(crate) use collector::Collector;
+
+/// Name and value of a label.
+pub type Label = (&'static str, Arc<str>);
+
+/// How a family's values move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows; starts again at 0 when what it counts is new.
+    Counter,
+    /// May go up and down.
+    Gauge,
+}
+
+/// One time series at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Labels, sorted by name.
+    pub labels: Vec<Label>,
+    /// The value, in the unit that the family's name tells.
+    pub value: f64,
+}
+
+/// A metric with all its series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Family {
+    /// Name, with the unit in it and `_total` where coroot-node-agent has that.
+    pub name: &'static str,
+    /// What it is, for people.
+    pub help: &'static str,
+    /// How its values move.
+    pub kind: MetricKind,
+    /// Its series, sorted by labels.
+    pub series: Vec<Series>,
+}

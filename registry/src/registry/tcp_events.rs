@@ -1,0 +1,219 @@
+//! Observations of TCP sockets: the hot path. No text is made and nothing is copied here but small keys.
+
+use aftertrace_schemas::UnixNanos;
+use aftertrace_schemas::tables::{SocketKind, SocketSnapshot, TcpEvent, TcpEventKind};
+
+use super::Registry;
+use crate::containers::{ContainerIndex, ListenKey};
+use crate::endpoint::{Endpoint, is_tracked};
+use crate::losses::Dropped;
+use crate::processes::ProcessKey;
+use crate::sockets::{Counters, Purpose, Socket};
+
+impl Registry {
+    pub(super) fn tcp_event(&mut self, time: UnixNanos, row: &TcpEvent) {
+        match row.kind {
+            TcpEventKind::Connect => self.connected(time, row),
+            TcpEventKind::ConnectError => self.connect_failed(time, row),
+            TcpEventKind::Accept => self.accepted(time, row),
+            TcpEventKind::ListenOpen => self.listen_opened(time, row),
+            TcpEventKind::Statistics => self.statistics(time, row),
+            TcpEventKind::Retransmit => self.retransmitted(time, row.connection_id),
+            TcpEventKind::Close | TcpEventKind::ListenClose => {
+                // What is not known here is inbound, not tracked, or not in a container: no container shows it.
+                self.statistics(time, row);
+                self.closed(time, row.connection_id);
+            }
+            TcpEventKind::Other => {}
+        }
+    }
+
+    pub(super) fn socket_snapshot(&mut self, time: UnixNanos, row: &SocketSnapshot) {
+        if self.sockets.contains(row.connection_id) || row.kind == SocketKind::Inbound {
+            return;
+        }
+        let key = ProcessKey { pid: row.pid, start_ns: row.process_start_ns };
+        let Some((container, _)) = self.owner(time, Some(key)) else {
+            return;
+        };
+        let namespace = Some(row.network_namespace);
+        if row.kind == SocketKind::Listen {
+            let endpoint = Endpoint::new(row.local_ip, row.local_port);
+            self.listens(time, row.connection_id, container, ListenKey { endpoint, network_namespace: namespace });
+            return;
+        }
+        let (Some(ip), Some(port)) = (row.remote_ip, row.remote_port) else {
+            return;
+        };
+        let destination = Endpoint::new(ip, port);
+        if !is_tracked(&self.config, destination, namespace, self.node.network_namespace()) {
+            return;
+        }
+        // It was established before; what it has sent so far is not of this recording.
+        let counters = Counters {
+            bytes_sent: row.bytes_sent,
+            bytes_received: row.bytes_received,
+            retransmits: row.retransmits,
+        };
+        let has_room = self.has_room(time);
+        let (limits, drops) = (&self.config.limits, &mut self.drops);
+        let known = self
+            .containers
+            .get_mut(container)
+            .and_then(|container| container.destinations.entry(destination, time, limits, drops));
+        if let Some(known) = known.filter(|_| has_room) {
+            known.opened(time);
+            let purpose = Purpose::Outbound { destination, counters };
+            self.sockets.insert(row.connection_id, Socket { container, purpose });
+        }
+    }
+
+    /// The container of the process, and its network namespace; `None` when it is in no container.
+    fn owner(&mut self, time: UnixNanos, key: Option<ProcessKey>) -> Option<(ContainerIndex, Option<u32>)> {
+        match key.and_then(|key| self.processes.get(key)) {
+            Some(process) => process.container.map(|container| (container, process.network_namespace)),
+            None => {
+                self.drops.count(Dropped::UnknownProcess, time);
+                None
+            }
+        }
+    }
+
+    fn key_of(&self, row: &TcpEvent) -> Option<ProcessKey> {
+        let pid = row.pid?;
+        match row.process_start_ns {
+            Some(start_ns) => Some(ProcessKey { pid, start_ns }),
+            None => self.processes.key(pid),
+        }
+    }
+
+    /// Container and destination of an outbound connection that is to be shown.
+    fn outbound(&mut self, time: UnixNanos, row: &TcpEvent) -> Option<(ContainerIndex, Endpoint)> {
+        let destination = Endpoint::new(row.remote_ip?, row.remote_port?);
+        let (container, of_process) = self.owner(time, self.key_of(row))?;
+        let namespace = row.network_namespace.or(of_process);
+        is_tracked(&self.config, destination, namespace, self.node.network_namespace())
+            .then_some((container, destination))
+    }
+
+    fn has_room(&mut self, time: UnixNanos) -> bool {
+        let has_room = self.sockets.has_room(&self.config.limits);
+        if !has_room {
+            self.drops.count(Dropped::Sockets, time);
+        }
+        has_room
+    }
+
+    fn connected(&mut self, time: UnixNanos, row: &TcpEvent) {
+        if self.sockets.contains(row.connection_id) {
+            return;
+        }
+        let Some((container, destination)) = self.outbound(time, row) else {
+            return;
+        };
+        let has_room = self.has_room(time);
+        let (limits, drops) = (&self.config.limits, &mut self.drops);
+        let known = self
+            .containers
+            .get_mut(container)
+            .and_then(|container| container.destinations.entry(destination, time, limits, drops));
+        if let Some(known) = known {
+            known.connected(time, row.handshake_ns.unwrap_or(0), has_room);
+            if has_room {
+                let purpose = Purpose::Outbound { destination, counters: Counters::default() };
+                self.sockets.insert(row.connection_id, Socket { container, purpose });
+            }
+        }
+    }
+
+    fn connect_failed(&mut self, time: UnixNanos, row: &TcpEvent) {
+        let Some((container, destination)) = self.outbound(time, row) else {
+            return;
+        };
+        let (limits, drops) = (&self.config.limits, &mut self.drops);
+        let known = self
+            .containers
+            .get_mut(container)
+            .and_then(|container| container.destinations.entry(destination, time, limits, drops));
+        if let Some(known) = known {
+            known.connect_failed(time, row.errno);
+        }
+    }
+
+    fn accepted(&mut self, time: UnixNanos, row: &TcpEvent) {
+        if let Some((container, _)) = self.owner(time, self.key_of(row))
+            && let Some(container) = self.containers.get_mut(container)
+        {
+            container.accepts += 1;
+        }
+    }
+
+    fn listen_opened(&mut self, time: UnixNanos, row: &TcpEvent) {
+        if self.sockets.contains(row.connection_id) {
+            return;
+        }
+        if let (Some(ip), Some(port)) = (row.local_ip, row.local_port)
+            && let Some((container, of_process)) = self.owner(time, self.key_of(row))
+        {
+            let network_namespace = row.network_namespace.or(of_process);
+            let key = ListenKey { endpoint: Endpoint::new(ip, port), network_namespace };
+            self.listens(time, row.connection_id, container, key);
+        }
+    }
+
+    fn listens(&mut self, time: UnixNanos, connection_id: u64, container: ContainerIndex, key: ListenKey) {
+        if !self.has_room(time) {
+            return;
+        }
+        let (limits, drops) = (&self.config.limits, &mut self.drops);
+        let known = self.containers.get_mut(container);
+        if known.is_some_and(|container| container.listens.open(key, time, limits, drops)) {
+            self.sockets.insert(connection_id, Socket { container, purpose: Purpose::Listen(key) });
+        }
+    }
+
+    /// The kernel's totals of a connection: what they grew by goes to its destination.
+    fn statistics(&mut self, time: UnixNanos, row: &TcpEvent) {
+        if row.bytes_sent.is_none() && row.bytes_received.is_none() && row.retransmits.is_none() {
+            return;
+        }
+        if let Some((container, destination, counters)) = self.sockets.outbound(row.connection_id) {
+            let growth = counters.grow(row.bytes_sent, row.bytes_received, row.retransmits);
+            if growth == Counters::default() {
+                return;
+            }
+            let container = self.containers.get_mut(container);
+            if let Some(known) = container.and_then(|container| container.destinations.get_mut(destination)) {
+                known.grew(time, growth);
+            }
+        }
+    }
+
+    /// Counted at once; the kernel's total, when it comes, adds only what events did not tell.
+    fn retransmitted(&mut self, time: UnixNanos, connection_id: u64) {
+        if let Some((container, destination, counters)) = self.sockets.outbound(connection_id) {
+            let growth = counters.grow(None, None, counters.retransmits.checked_add(1));
+            let container = self.containers.get_mut(container);
+            if let Some(known) = container.and_then(|container| container.destinations.get_mut(destination)) {
+                known.grew(time, growth);
+            }
+        }
+    }
+
+    fn closed(&mut self, time: UnixNanos, connection_id: u64) {
+        let Some(socket) = self.sockets.remove(connection_id) else {
+            return;
+        };
+        let Some(container) = self.containers.get_mut(socket.container) else {
+            return;
+        };
+        match socket.purpose {
+            Purpose::Listen(key) => container.listens.close(key, time),
+            Purpose::Outbound { destination, .. } => {
+                if let Some(known) = container.destinations.get_mut(destination) {
+                    known.closed(time);
+                }
+            }
+        }
+    }
+}

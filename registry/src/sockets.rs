@@ -1,0 +1,91 @@
+//! Sockets that are open, by connection id: whose they are, and the counters that were last seen.
+
+use crate::Limits;
+use crate::containers::{ContainerIndex, ListenKey};
+use crate::endpoint::Endpoint;
+use crate::maps::LookupMap;
+
+/// The kernel's counters of a connection, as last seen. They only grow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) retransmits: u32,
+}
+
+impl Counters {
+    /// Takes newer values and returns by how much they grew. Values that are missing or older change nothing.
+    pub(crate) fn grow(&mut self, sent: Option<u64>, received: Option<u64>, retransmits: Option<u32>) -> Self {
+        let sent = sent.unwrap_or(0).max(self.bytes_sent);
+        let received = received.unwrap_or(0).max(self.bytes_received);
+        let retransmits = retransmits.unwrap_or(0).max(self.retransmits);
+        let growth = Self {
+            bytes_sent: sent - self.bytes_sent,
+            bytes_received: received - self.bytes_received,
+            retransmits: retransmits - self.retransmits,
+        };
+        *self = Self { bytes_sent: sent, bytes_received: received, retransmits };
+        growth
+    }
+}
+
+/// An open socket of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Socket {
+    pub(crate) container: ContainerIndex,
+    pub(crate) purpose: Purpose,
+}
+
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Outbound { destination: Endpoint, counters: Counters },
+    Listen(ListenKey),
+}
+
+/// Open sockets that are shown in metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    by_id: LookupMap<u64, Socket>,
+}
+
+impl Sockets {
+    pub(crate) fn contains(&self, id: u64) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
+    /// The counters of an outbound connection, with its container and destination.
+    pub(crate) fn outbound(&mut self, id: u64) -> Option<(ContainerIndex, Endpoint, &mut Counters)> {
+        let socket = self.by_id.get_mut(&id)?;
+        match &mut socket.purpose {
+            Purpose::Outbound { destination, counters } => Some((socket.container, *destination, counters)),
+            Purpose::Listen(_) => None,
+        }
+    }
+
+    pub(crate) fn has_room(&self, limits: &Limits) -> bool {
+        self.by_id.len() < limits.sockets
+    }
+
+    pub(crate) fn insert(&mut self, id: u64, socket: Socket) {
+        self.by_id.insert(id, socket);
+    }
+
+    pub(crate) fn remove(&mut self, id: u64) -> Option<Socket> {
+        self.by_id.remove(&id)
+    }
+
+    /// Sockets of container `from` are of `to` from now on, or nobody's.
+    #[expect(clippy::disallowed_methods, reason = "all get the same change, so the order cannot be seen")]
+    pub(crate) fn repoint(&mut self, from: ContainerIndex, to: Option<ContainerIndex>) {
+        self.by_id.retain(|_, socket| {
+            if socket.container != from {
+                return true;
+            }
+            if let Some(to) = to {
+                socket.container = to;
+            }
+            to.is_some()
+        });
+    }
+}

@@ -1,0 +1,157 @@
+//! `cargo xtask bench`: what recording costs, beside other recorders on the same tracepoints in the same run.
+//!
+//! Two workloads with known counts run alone and under each contender, in rounds, so that a host that gets slower
+//! or faster meanwhile does so for all. Out: medians and ranges in docs/benchmarks.md.
+
+mod contender;
+mod measure;
+mod statistics;
+mod table;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use crate::artifacts::{self, Profile};
+use crate::{host, setup};
+use contender::{Contender, Setting};
+use measure::{BpfStatistics, Sample};
+
+/// How much to measure.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Rounds; each runs every contender once.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    rounds: u32,
+    /// Connections of the storm of connections.
+    #[arg(long, default_value_t = 300_000, value_name = "N")]
+    connections: u64,
+    /// Processes of the storm of processes.
+    #[arg(long, default_value_t = 5_000, value_name = "N")]
+    execs: u64,
+    /// Measure this program and do not build one.
+    #[arg(long, value_name = "PATH")]
+    aftertrace: Option<PathBuf>,
+    /// Measure just these contenders.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["alone", "aftertrace", "perf", "bpftrace"])]
+    contenders: Vec<Contender>,
+    /// Where the table goes.
+    #[arg(long, default_value = "docs/benchmarks.md", value_name = "FILE")]
+    output: PathBuf,
+}
+
+/// Something to do a known number of times.
+#[derive(Clone, Copy)]
+pub(crate) struct Workload {
+    /// As the program `workload` calls it.
+    name: &'static str,
+    /// What one operation is.
+    unit: &'static str,
+    /// How many operations.
+    operations: u64,
+    /// Events that one operation is.
+    events_each: u64,
+    /// What counts those events in a trace, after `SELECT`.
+    count: &'static str,
+}
+
+impl Workload {
+    /// Events that a recording must hold.
+    fn events(&self) -> u64 {
+        self.operations * self.events_each
+    }
+
+    /// The arguments of the program `workload`.
+    fn arguments(&self) -> Vec<String> {
+        let mut words = vec![self.name.to_owned(), self.operations.to_string()];
+        if self.name == "connections" {
+            // One pair of threads for each two processors of the machine that the aims are stated for.
+            words.push("2".to_owned());
+        }
+        words
+    }
+}
+
+/// What came of one workload: the samples of each contender, a sample a round.
+pub(crate) struct Outcome {
+    workload: Workload,
+    samples: Vec<(Contender, Vec<Sample>)>,
+}
+
+/// The subcommand.
+///
+/// # Errors
+/// When this is not root, something is not installed or does not build, or a contender fails.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    ensure!(host::is_root(), "attaching to tracepoints needs root; run: sudo -E cargo xtask bench");
+    ensure!(options.rounds > 0, "at least one round is needed");
+    setup::ensure(setup::Purpose::Bench)?;
+    let aftertrace = match &options.aftertrace {
+        Some(path) => path.clone(),
+        None if options.contenders.contains(&Contender::Aftertrace) => {
+            println!("bench: building optimised; the first time this takes about 25 minutes on two cores");
+            artifacts::aftertrace(Profile::Release)?
+        }
+        None => PathBuf::new(),
+    };
+    let setting = Setting {
+        aftertrace,
+        workload: artifacts::workload(Profile::Release)?,
+        scratch: host::scratch("bench")?,
+    };
+    let mut outcomes = Vec::new();
+    for workload in workloads(options) {
+        outcomes.push(measure_all(&setting, workload, options)?);
+    }
+    let text = table::document(&outcomes, options.rounds)?;
+    let path = host::root().join(&options.output);
+    fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("\n{text}\nwrote {}", path.display());
+    Ok(())
+}
+
+fn workloads(options: &Options) -> [Workload; 2] {
+    [
+        Workload {
+            name: "connections",
+            unit: "connection (connect, accept, two closes)",
+            operations: options.connections,
+            events_each: 4,
+            count: "count(*) FROM tcp_events WHERE kind IN ('connect', 'accept', 'close')",
+        },
+        Workload {
+            name: "execs",
+            unit: "process (start, exec, exit)",
+            operations: options.execs,
+            events_each: 3,
+            // All but the workload itself, which a recording of the command holds as well.
+            count: "count(*) FROM process_events WHERE kind IN ('start', 'exec', 'exit') AND pid NOT IN \
+                    (SELECT pid FROM process_events WHERE kind = 'exec' ORDER BY seq LIMIT 1)",
+        },
+    ]
+}
+
+fn measure_all(setting: &Setting, workload: Workload, options: &Options) -> Result<Outcome> {
+    let mut samples: Vec<(Contender, Vec<Sample>)> =
+        options.contenders.iter().map(|&contender| (contender, Vec::new())).collect();
+    for round in 1..=options.rounds {
+        for (contender, samples) in &mut samples {
+            let mut sample = measure::measure(setting, *contender, workload)?;
+            println!(
+                "{} round {round} {}: {:.3} s",
+                workload.name,
+                contender.name(),
+                sample.elapsed_ns as f64 / 1e9
+            );
+            if contender.has_programs() {
+                // The kernel's accounting costs time itself, so it is on in a run of its own.
+                let _on = BpfStatistics::on()?;
+                sample.kernel = measure::measure(setting, *contender, workload)?.kernel;
+            }
+            samples.push(sample);
+        }
+    }
+    Ok(Outcome { workload, samples })
+}

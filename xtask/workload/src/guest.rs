@@ -1,0 +1,121 @@
+//! The init of a guest: mounts what the recorder needs, records the workload, sends the trace to the host, powers off.
+//!
+//! In the root: `/init` and `/workload` (this program), `/aftertrace` (the recorder, static). The first serial port
+//! is the console; the second takes the trace, a tar in one [`frame`].
+#![allow(unsafe_code, reason = "mounting, interfaces and power are system calls")]
+
+use std::ffi::CString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use aftertrace_workload::frame;
+
+/// The recorder ends with the workload, which takes a second; a guest is emulated and slow.
+const RECORDER_LIMIT: Duration = Duration::from_secs(100);
+const TRACE: &str = "/tmp/trace";
+
+/// Does all of it. Returns only when the power cannot be switched off, and then the kernel panics, which ends the
+/// guest as well.
+pub(crate) fn init() -> ExitCode {
+    match prepare().and_then(|()| record()).and_then(|()| send()) {
+        Ok(()) => println!("guest: done"),
+        Err(error) => println!("guest: FAILED: {error}"),
+    }
+    // SAFETY: neither call takes a pointer.
+    unsafe {
+        libc::sync();
+        libc::reboot(libc::RB_POWER_OFF);
+    }
+    ExitCode::FAILURE
+}
+
+fn prepare() -> io::Result<()> {
+    for (kind, target) in [
+        ("proc", "/proc"),
+        ("sysfs", "/sys"),
+        ("devtmpfs", "/dev"),
+        ("tracefs", "/sys/kernel/tracing"),
+        ("cgroup2", "/sys/fs/cgroup"),
+        ("tmpfs", "/tmp"),
+    ] {
+        fs::create_dir_all(target)?;
+        mount(kind, target).map_err(|error| named(&format!("mount {kind} on {target}"), &error))?;
+    }
+    loopback_up().map_err(|error| named("bring up loopback", &error))?;
+    println!("guest: kernel {}", fs::read_to_string("/proc/sys/kernel/osrelease")?.trim());
+    Ok(())
+}
+
+fn record() -> io::Result<()> {
+    let mut recorder = Command::new("/aftertrace")
+        .args(["record", "-o", TRACE, "--", "/workload", "lifecycle", "/tmp"])
+        .env("RUST_BACKTRACE", "1")
+        .spawn()
+        .map_err(|error| named("start /aftertrace", &error))?;
+    let begin = Instant::now();
+    while begin.elapsed() < RECORDER_LIMIT {
+        if let Some(status) = recorder.try_wait()? {
+            println!("guest: recorder {status} after {} ms", begin.elapsed().as_millis());
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    recorder.kill()?;
+    recorder.wait()?;
+    Err(io::Error::other(format!("the recorder did not end in {} s", RECORDER_LIMIT.as_secs())))
+}
+
+fn send() -> io::Result<()> {
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_dir_all("trace", TRACE).map_err(|error| named(TRACE, &error))?;
+    let bytes = archive.into_inner()?;
+    let mut line = OpenOptions::new().write(true).open("/dev/ttyS1")?;
+    raw_mode(&line)?;
+    frame::send(&mut line, &bytes)?;
+    // SAFETY: waits until the open file's output has left; no pointers.
+    if unsafe { libc::tcdrain(line.as_raw_fd()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    println!("guest: sent {} bytes", bytes.len());
+    Ok(())
+}
+
+fn mount(kind: &str, target: &str) -> io::Result<()> {
+    let kind = CString::new(kind)?;
+    let target = CString::new(target)?;
+    // SAFETY: all strings end with NUL and outlive the call; no data is allowed for these file systems.
+    let result = unsafe { libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn loopback_up() -> io::Result<()> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    // SAFETY: all-zero bytes are a valid `ifreq`.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads an `ifreq`, which `request` is.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Without this the line discipline would add carriage returns to the bytes.
+fn raw_mode(line: &File) -> io::Result<()> {
+    // SAFETY: all-zero bytes are a valid `termios`, which the first call fills; the pointers outlive the calls.
+    let result = unsafe {
+        let mut settings: libc::termios = std::mem::zeroed();
+        libc::tcgetattr(line.as_raw_fd(), &raw mut settings);
+        libc::cfmakeraw(&raw mut settings);
+        libc::tcsetattr(line.as_raw_fd(), libc::TCSANOW, &raw const settings)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn named(what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}

@@ -84,7 +84,8 @@ const INTERPRETERS: &[(&str, &[&str])] = &[
 /// The program's name is the last part of the path in the first word of the first argument, without a colon behind
 /// it (`postgres: writer`). Interpreters are also found by the program file.
 pub fn application_type(arguments: &[String], executable: Option<&str>) -> Option<&'static str> {
-    let command = arguments.first().and_then(|argument| argument.split_whitespace().next()).unwrap_or_default();
+    let command =
+        arguments.first().and_then(|argument| argument.split_whitespace().next()).unwrap_or_default();
     let name = base_name(command.trim_end_matches(':'));
     RULES
         .iter()

@@ -23,10 +23,6 @@ impl Endpoint {
         Ipv6Addr::from_bits(self.ip).to_canonical()
     }
 
-    pub(crate) fn port(self) -> u16 {
-        self.port
-    }
-
     pub(crate) fn with_ip(self, ip: IpAddr) -> Self {
         Self::new(Ip::from(ip), self.port)
     }

@@ -88,7 +88,13 @@ impl Incidents {
     }
 
     /// Keeps what a destination tells that is about to be forgotten.
-    pub(crate) fn keep(&mut self, endpoint: Endpoint, destination: &Destination, limits: &Limits, drops: &mut Drops) {
+    pub(crate) fn keep(
+        &mut self,
+        endpoint: Endpoint,
+        destination: &Destination,
+        limits: &Limits,
+        drops: &mut Drops,
+    ) {
         for (incident, tally) in of_destination(endpoint, destination) {
             self.add(incident, tally, limits, drops);
         }
@@ -141,7 +147,8 @@ pub(crate) fn of_recording(losses: &Losses, drops: &Drops) -> Vec<Finding> {
         line,
     };
     let lost = losses.iter().map(|(source, cause, tally)| {
-        let line = format!("{} lost by {source} ({})", counted(tally.count, "observation"), cause.replace('_', " "));
+        let line =
+            format!("{} lost by {source} ({})", counted(tally.count, "observation"), cause.replace('_', " "));
         finding(FindingKind::Loss, format!("{source} {cause}"), line, tally)
     });
     let dropped = drops.iter().map(|(what, tally)| {
@@ -159,7 +166,9 @@ pub(crate) fn of_recording(losses: &Losses, drops: &Drops) -> Vec<Finding> {
 pub(crate) fn sort(findings: &mut [Finding]) {
     findings.sort_by(|a, b| {
         let key = |finding: &Finding| (finding.kind, std::cmp::Reverse(finding.count));
-        key(a).cmp(&key(b)).then_with(|| (&a.container, &a.subject, &a.line).cmp(&(&b.container, &b.subject, &b.line)))
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| (&a.container, &a.subject, &a.line).cmp(&(&b.container, &b.subject, &b.line)))
     });
 }
 

@@ -15,7 +15,12 @@ pub(crate) struct Counters {
 
 impl Counters {
     /// Takes newer values and returns by how much they grew. Values that are missing or older change nothing.
-    pub(crate) fn grow(&mut self, sent: Option<u64>, received: Option<u64>, retransmits: Option<u32>) -> Self {
+    pub(crate) fn grow(
+        &mut self,
+        sent: Option<u64>,
+        received: Option<u64>,
+        retransmits: Option<u32>,
+    ) -> Self {
         let sent = sent.unwrap_or(0).max(self.bytes_sent);
         let received = received.unwrap_or(0).max(self.bytes_received);
         let retransmits = retransmits.unwrap_or(0).max(self.retransmits);

@@ -76,7 +76,11 @@ impl Registry {
 
     /// Destinations of the container with this id, sorted by address and port; none when it is not known.
     pub fn destinations(&self, container: &str) -> Vec<DestinationView> {
-        self.shown().into_iter().find(|known| &*known.id == container).map(destination_views).unwrap_or_default()
+        self.shown()
+            .into_iter()
+            .find(|known| &*known.id == container)
+            .map(destination_views)
+            .unwrap_or_default()
     }
 
     /// The `count` pairs of container and destination with the most bytes, then the most connects.
@@ -129,14 +133,16 @@ fn container_view(container: &Container) -> ContainerView {
 fn destination_views(container: &Container) -> Vec<DestinationView> {
     let mut destinations: Vec<_> = container.destinations.iter().collect();
     destinations.sort_unstable_by_key(|(endpoint, _)| *endpoint);
-    let view = |(endpoint, destination): (crate::endpoint::Endpoint, &crate::containers::Destination)| DestinationView {
-        destination: endpoint.to_string(),
-        connects: destination.totals.connects,
-        failed_connects: destination.totals.failed_connects,
-        active_connections: destination.active,
-        retransmits: destination.totals.retransmits,
-        bytes_sent: destination.totals.bytes_sent,
-        bytes_received: destination.totals.bytes_received,
+    let view = |(endpoint, destination): (crate::endpoint::Endpoint, &crate::containers::Destination)| {
+        DestinationView {
+            destination: endpoint.to_string(),
+            connects: destination.totals.connects,
+            failed_connects: destination.totals.failed_connects,
+            active_connections: destination.active,
+            retransmits: destination.totals.retransmits,
+            bytes_sent: destination.totals.bytes_sent,
+            bytes_received: destination.totals.bytes_received,
+        }
     };
     destinations.into_iter().map(view).collect()
 }

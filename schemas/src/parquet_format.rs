@@ -6,7 +6,7 @@ use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, Encoding as Layout, Type, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
 use crate::manifest::Anchor;
@@ -41,6 +41,8 @@ pub struct FileFacts {
 pub fn writer_properties(table: TableId, facts: &FileFacts) -> Result<WriterProperties, ParquetError> {
     let mut builder = WriterProperties::builder()
         .set_created_by(concat!("aftertrace ", env!("CARGO_PKG_VERSION")).to_owned())
+        // Version 1 has no dictionary for fixed-size binary, which IP addresses are.
+        .set_writer_version(WriterVersion::PARQUET_2_0)
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_data_page_row_count_limit(PAGE_ROWS)

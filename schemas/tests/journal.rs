@@ -37,7 +37,6 @@ impl Journal {
             writer.append(batch).unwrap();
             ends.push(writer.stream_bytes() as usize);
         }
-        writer.sync().unwrap();
         assert_eq!(writer.checksum_bytes() as usize, ends.len() * ENTRY_BYTES);
         let stream = fs::read(dir.path().join("losses.arrows")).unwrap();
         let checksums = fs::read(dir.path().join("losses.crc")).unwrap();
@@ -51,11 +50,13 @@ impl Journal {
 
     /// Reads with these bytes in place of the files'.
     fn read(&self, stream: &[u8], checksums: Option<&[u8]>) -> JournalRead {
-        fs::write(self.path(), stream).unwrap();
         let path = self.dir.path().join("losses.crc");
-        match checksums {
-            Some(checksums) => fs::write(path, checksums).unwrap(),
-            None => fs::remove_file(path).unwrap_or_default(),
+        // Removed, not overwritten: some file systems sync a file that is truncated and written again.
+        fs::remove_file(self.path()).unwrap_or_default();
+        fs::remove_file(&path).unwrap_or_default();
+        fs::write(self.path(), stream).unwrap();
+        if let Some(checksums) = checksums {
+            fs::write(path, checksums).unwrap();
         }
         read_journal(&self.path()).unwrap()
     }
@@ -153,7 +154,8 @@ fn without_checksums_a_cut_stream_still_gives_what_is_whole_but_not_as_verified(
         let read = journal.read(&journal.stream[..bytes], None);
         assert_eq!(read.batches, journal.whole_within(bytes), "cut at {bytes}");
         assert!(!read.verified);
-        assert_eq!(read.cut.is_none(), bytes == 0 && false || journal.ends.contains(&bytes), "cut at {bytes}");
+        // Where a frame ends nothing is missing, as far as anyone can tell.
+        assert_eq!(read.cut.is_none(), bytes == 0 || journal.ends.contains(&bytes), "cut at {bytes}");
     }
 }
 
@@ -190,10 +192,13 @@ fn a_growing_journal_reads_at_any_moment() {
         assert_eq!(reader.by_ref().count(), count);
         assert_eq!(reader.into_cut(), None);
         writer.append(&batch(TABLE, &[count as u64])).unwrap();
+        writer.sync().unwrap();
     }
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn no_bytes_are_an_error_or_a_panic(
         stream in proptest::collection::vec(any::<u8>(), 0..300),

@@ -19,7 +19,7 @@ fn a_whole_trace_opens_without_damage() {
     let trace = shop().open();
     assert!(trace.damage.is_empty() && trace.notes.is_empty());
     assert_eq!(trace.segments.len(), 2);
-    assert_eq!(trace.segments.iter().map(|segment| segment.seqs().unwrap()).collect::<Vec<_>>(), [(0, 34), (35, 70)]);
+    assert_eq!(trace.segments.iter().map(|segment| segment.seqs().unwrap()).collect::<Vec<_>>(), [(0, 34), (35, 72)]);
 }
 
 #[test]
@@ -59,11 +59,11 @@ fn without_a_manifest_the_segments_are_still_read() {
     let trace = shop();
     fs::remove_file(trace.path().join(layout::MANIFEST)).unwrap();
     let opened = trace.open();
-    assert_eq!(opened.rows(), 71);
+    assert_eq!(opened.rows(), 73);
     assert_eq!(opened.notes, ["trace.json is missing: host, options and filters are unknown"]);
     fs::write(trace.path().join(layout::MANIFEST), "{").unwrap();
     let opened = trace.open();
-    assert_eq!(opened.rows(), 71);
+    assert_eq!(opened.rows(), 73);
     assert!(opened.damage[0].to_string().starts_with("trace.json: not a trace manifest"), "{:?}", opened.damage);
 }
 
@@ -74,7 +74,7 @@ fn an_unfinished_folder_is_ignored_and_a_sealed_segment_beats_its_journal() {
     fs::create_dir(trace.path().join("segments/000003.tmp")).unwrap();
     write_journal(&trace.path(), 2, &segments[1][..5]);
     let opened = trace.open();
-    assert_eq!(opened.rows(), 71);
+    assert_eq!(opened.rows(), 73);
     assert!(opened.damage.is_empty());
 }
 
@@ -82,7 +82,7 @@ fn an_unfinished_folder_is_ignored_and_a_sealed_segment_beats_its_journal() {
 fn a_segment_that_the_manifest_does_not_list_yet_is_read() {
     let trace = shop();
     trace.edit_manifest(|manifest| manifest.segments.truncate(1));
-    assert_eq!(trace.open().rows(), 71);
+    assert_eq!(trace.open().rows(), 73);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_cut_table_is_named_and_the_rest_is_read() {
     let opened = trace.open();
     let damaged: Vec<&str> = opened.damage.iter().map(|damage| damage.file.as_str()).collect();
     assert_eq!(damaged, ["segments/000001/tcp_events.parquet", "segments/000002/file_events.parquet"]);
-    assert_eq!(opened.observations().count(), 71 - 9 - 1);
+    assert_eq!(opened.observations().count(), 73 - 9 - 1);
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn the_summary_says_what_happened() {
 #[test]
 fn the_summary_of_a_killed_recording_says_that_it_is_incomplete() {
     let text = summary(&killed_shop().open_named(), Style::Plain);
-    assert!(text.contains("incomplete: 1 gap (`analyze verify` lists them); 69 observations"), "{text}");
+    assert!(text.contains("incomplete: 1 gap (`analyze verify` lists them); 71 observations"), "{text}");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn progress_is_told_of_every_long_step() {
     let mut steps = Steps::default();
     let trace = Trace::open(&shop_path(&shop()), &mut steps).unwrap();
     Summary::new(&trace, &mut steps);
-    assert_eq!(steps.0, ["opening segments 2", "end", "replaying 35", "end", "replaying 36", "end"]);
+    assert_eq!(steps.0, ["opening segments 2", "end", "replaying 35", "end", "replaying 38", "end"]);
 }
 
 fn shop_path(trace: &crate::support::TestTrace) -> std::path::PathBuf {

@@ -230,7 +230,7 @@ fn a_file_of_an_older_version_without_a_column_reads_as_nulls() {
     let opened = trace.open();
     let found = rows(&opened, "SELECT count(*) AS n, count(smoothed_rtt_us) AS known FROM tcp_events");
     assert_eq!((&found[0]["n"], &found[0]["known"]), (&18.into(), &0.into()));
-    assert_eq!(opened.observations().count(), 71);
+    assert_eq!(opened.observations().count(), 73);
 }
 
 #[test]

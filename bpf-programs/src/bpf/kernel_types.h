@@ -189,7 +189,6 @@ struct sock {
 	struct sock_common __sk_common;
 	u16 sk_protocol;
 	int sk_err;
-	u8 sk_userlocks : 4;
 };
 
 struct inet_sock {
@@ -197,8 +196,13 @@ struct inet_sock {
 	u16 inet_sport;
 };
 
+struct inet_bind_bucket {
+	signed char fastreuse;
+};
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	struct inet_bind_bucket *icsk_bind_hash;
 };
 
 struct minmax_sample {
@@ -279,7 +283,7 @@ enum {
 };
 
 enum { AF_INET = 2, AF_INET6 = 10, IPPROTO_TCP = 6 };
-enum { SOCK_DONE_BIT = 1, SOCK_BINDPORT_LOCK = 8 };
+enum { SOCK_DONE_BIT = 1 };
 enum { CLONE_THREAD = 0x10000, SIGNAL_GROUP_EXIT = 4 };
 enum { S_IFMT = 0170000, S_IFREG = 0100000, S_IFSOCK = 0140000 };
 enum { O_WRONLY = 1, O_RDWR = 2, O_ACCMODE = 3, O_PATH = 010000000, FMODE_WRITE = 2 };

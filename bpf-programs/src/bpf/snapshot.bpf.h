@@ -23,6 +23,15 @@ INLINE void written(struct ledger_row *row, long failed)
 	COUNT(row, submitted);
 }
 
+// Whether connect() chose the port: then the connection is outbound, and its SYN was counted. The kernel marks a port
+// that only connect() has used with -1; one that bind() took, and that accepted sockets share, with 0 or 1.
+INLINE bool port_from_connect(struct tcp_sock *tcp)
+{
+	struct inet_bind_bucket *port = READ(tcp, inet_conn.icsk_bind_hash);
+
+	return port && READ(port, fastreuse) < 0;
+}
+
 INLINE void scan_socket(struct ledger_row *row, struct seq_file *to, struct task_struct *task, struct socket *socket)
 {
 	struct sock *sk = READ(socket, sk);
@@ -49,11 +58,8 @@ INLINE void scan_socket(struct ledger_row *row, struct seq_file *to, struct task
 	connection.opened_ns = bpf_ktime_get_boot_ns();
 	connection.pid = LOAD(task, tgid);
 	connection.phase = state == TCP_LISTEN ? PHASE_LISTENING : PHASE_OPEN;
-	// Who is not bound was given its port by connect(), and the SYN was counted.
-	if (READ_BITS(sk, sk_userlocks) & SOCK_BINDPORT_LOCK)
-		connection.flags = FLAG_BOUND;
-	else if (state != TCP_LISTEN)
-		connection.flags = FLAG_OUTBOUND;
+	if (state != TCP_LISTEN)
+		connection.flags = port_from_connect(tcp) ? FLAG_OUTBOUND : FLAG_BOUND;
 	failed = bpf_map_update_elem(&connections, &sock, &connection, BPF_NOEXIST);
 	if (failed) {
 		if (failed == -E2BIG) {

@@ -50,7 +50,8 @@ impl Kernel {
         for (program, account) in ACCOUNTS.into_iter().zip(0u32..) {
             let Ok(values) = self.ledger.get(&account, 0) else { continue };
             for (value, cpu) in values.iter().zip(0u32..) {
-                let [seen, filtered, submitted, dropped_ring_full, dropped_map_full, dropped_read_fault] = *value;
+                let [seen, filtered, submitted, dropped_ring_full, dropped_map_full, dropped_read_fault] =
+                    *value;
                 if seen > 0 {
                     rows.push(LedgerRow {
                         program,

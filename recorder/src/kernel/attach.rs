@@ -44,8 +44,8 @@ impl Kernel {
         let scan = program::<Iter>(&mut self.ebpf, SCAN.1)
             .and_then(|program| program.load("task_file", &self.btf).map_err(words));
         self.remember(SCAN.0, scan);
-        let sweep =
-            program::<RawTracePoint>(&mut self.ebpf, SWEEP.1).and_then(|program| program.load().map_err(words));
+        let sweep = program::<RawTracePoint>(&mut self.ebpf, SWEEP.1)
+            .and_then(|program| program.load().map_err(words));
         self.remember(SWEEP.0, sweep);
     }
 
@@ -108,18 +108,19 @@ pub(super) fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T
 where
     &'a mut T: TryFrom<&'a mut Program, Error = ProgramError>,
 {
-    ebpf.program_mut(name).ok_or_else(|| "the object has no such program".to_owned())?.try_into().map_err(words)
+    ebpf.program_mut(name)
+        .ok_or_else(|| "the object has no such program".to_owned())?
+        .try_into()
+        .map_err(words)
 }
 
 /// What went wrong, without the pages that a verifier writes: its last complaint is what matters.
 fn words(error: ProgramError) -> String {
     let ProgramError::LoadError { io_error, verifier_log } = &error else { return chain(&error) };
     let log = verifier_log.to_string();
-    let complaint = log
-        .lines()
-        .rev()
-        .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with("processed ") && !line.starts_with("verification time"));
+    let complaint = log.lines().rev().map(str::trim).find(|line| {
+        !line.is_empty() && !line.starts_with("processed ") && !line.starts_with("verification time")
+    });
     match complaint {
         Some(complaint) => format!("the kernel rejects the program: {io_error}: {complaint}"),
         None => format!("the kernel rejects the program: {io_error}"),

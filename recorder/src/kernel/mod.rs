@@ -180,7 +180,8 @@ fn typed_map<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, KernelError>
 where
     T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
 {
-    T::try_from(take_map(ebpf, name)?).map_err(|error| KernelError::Map { name, reason: error::chain(&error) })
+    T::try_from(take_map(ebpf, name)?)
+        .map_err(|error| KernelError::Map { name, reason: error::chain(&error) })
 }
 
 /// A map for which the library has no calls that are needed.

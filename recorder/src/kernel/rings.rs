@@ -27,7 +27,8 @@ impl Rings {
         names: impl Iterator<Item = &'a &'static str>,
     ) -> Result<Self, KernelError> {
         let rings = names.map(|name| typed_map(ebpf, name)).collect::<Result<Vec<RingBuf<MapData>>, _>>()?;
-        let waiting = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|error| system("epoll_create", error))?;
+        let waiting =
+            epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|error| system("epoll_create", error))?;
         for ring in &rings {
             let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
             epoll::add(&waiting, ring, epoll::EventData::new_u64(0), flags)
@@ -60,7 +61,8 @@ impl Kernel {
             return Ok(());
         }
         let timeout = Timespec::try_from(timeout).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
-        let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 8];
+        let mut events =
+            [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 8];
         match epoll::wait(&self.rings.waiting, &mut events, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(system("epoll_wait", error)),
@@ -94,8 +96,12 @@ impl Kernel {
 
     /// Whether any record lies in a ring.
     pub fn has_records(&self) -> bool {
-        let mut rings: Vec<PollFd<'_>> =
-            self.rings.rings.iter().map(|ring| PollFd::from_borrowed_fd(ring.as_fd(), PollFlags::IN)).collect();
+        let mut rings: Vec<PollFd<'_>> = self
+            .rings
+            .rings
+            .iter()
+            .map(|ring| PollFd::from_borrowed_fd(ring.as_fd(), PollFlags::IN))
+            .collect();
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut rings, Some(&now)).is_ok_and(|ready| ready > 0)
     }

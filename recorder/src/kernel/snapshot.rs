@@ -34,12 +34,15 @@ impl Kernel {
         let mut reader = BufReader::with_capacity(1 << 16, file);
         let mut bytes = Vec::new();
         let mut count = 0;
-        while read_record(&mut reader, &mut bytes).map_err(|source| KernelError::System { call: "scan", source })? {
+        while read_record(&mut reader, &mut bytes)
+            .map_err(|source| KernelError::System { call: "scan", source })?
+        {
             let record = Record::parse(&bytes).map_err(|error| failed(error.to_string()))?;
             count += 1;
             match record {
                 Record::FileExisting(file, _) => {
-                    let path = fs::read_link(format!("/proc/{}/fd/{}", file.pid, file.fd)).unwrap_or_default();
+                    let path =
+                        fs::read_link(format!("/proc/{}/fd/{}", file.pid, file.fd)).unwrap_or_default();
                     sink(Record::FileExisting(file, path.as_os_str().as_bytes()));
                 }
                 record => sink(record),

@@ -33,7 +33,8 @@ pub(super) struct Batch {
 /// Every pointer in `attributes` must be valid for what the command does with it.
 unsafe fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<()> {
     // SAFETY: the kernel reads and writes `size_of::<T>()` bytes of `attributes`; the caller vouches for the pointers.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>()) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
@@ -143,8 +144,11 @@ pub(super) fn program_info(program: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
     }
     // `struct bpf_prog_info` up to `recursion_misses`, in words; a kernel without the last fields leaves them zero.
     let mut info = [0u64; 27];
-    let mut attributes =
-        Attributes { bpf_fd: fd_number(program), info_len: size_of_val(&info) as u32, info: address(&mut info) };
+    let mut attributes = Attributes {
+        bpf_fd: fd_number(program),
+        info_len: size_of_val(&info) as u32,
+        info: address(&mut info),
+    };
     // SAFETY: the kernel writes at most `info_len` bytes to `info`; all pointers inside are zero with zero lengths.
     unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attributes) }?;
     let [.., run_time_ns, run_count, missed] = info;

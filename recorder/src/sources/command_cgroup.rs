@@ -27,7 +27,9 @@ const REMOVE_INTERVAL: Duration = Duration::from_millis(10);
 #[derive(Debug, thiserror::Error)]
 pub enum CommandCgroupError {
     /// No usable hierarchy is mounted.
-    #[error("no control group hierarchy is mounted that the command could run in (cgroup v2, or v1 cpu, cpuacct, memory)")]
+    #[error(
+        "no control group hierarchy is mounted that the command could run in (cgroup v2, or v1 cpu, cpuacct, memory)"
+    )]
     NoHierarchy,
     /// In no hierarchy could the directory be made.
     #[error("cannot make a control group for the command: {}", reasons.join("; "))]
@@ -207,7 +209,8 @@ fn enable_controllers(hierarchy: &Hierarchy, parent: &Path) -> Vec<String> {
             if enabled {
                 continue;
             }
-            let written = OpenOptions::new().write(true).open(&file).and_then(|mut open| write!(open, "+{controller}"));
+            let written =
+                OpenOptions::new().write(true).open(&file).and_then(|mut open| write!(open, "+{controller}"));
             if let Err(error) = written {
                 warnings.push(format!("cannot enable {controller} in {}: {error}", file.display()));
                 break;

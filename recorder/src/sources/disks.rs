@@ -100,11 +100,25 @@ mod tests {
 
     #[test]
     fn whole_devices_are_told_from_partitions_and_the_rest() {
-        let names = ["dm-0", "sda", "hdb", "xvdc", "vdaa", "md127", "mmcblk0", "nvme0n1", "nvme10n12", "rbd0"];
+        let names =
+            ["dm-0", "sda", "hdb", "xvdc", "vdaa", "md127", "mmcblk0", "nvme0n1", "nvme10n12", "rbd0"];
         for name in names {
             assert!(is_whole_device(name.as_bytes()), "{name}");
         }
-        let others = ["sda1", "nvme0n1p1", "nvme0", "nvme0c0n1", "mmcblk0p1", "loop0", "zram0", "sr0", "md", "dm-", "rbd0p1", ""];
+        let others = [
+            "sda1",
+            "nvme0n1p1",
+            "nvme0",
+            "nvme0c0n1",
+            "mmcblk0p1",
+            "loop0",
+            "zram0",
+            "sr0",
+            "md",
+            "dm-",
+            "rbd0p1",
+            "",
+        ];
         for name in others {
             assert!(!is_whole_device(name.as_bytes()), "{name}");
         }

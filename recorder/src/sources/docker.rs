@@ -10,7 +10,7 @@ mod worker;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
 use std::time::Duration;
 
 use aftertrace_schemas::tables::{ContainerSnapshot, MetadataStatus, ProbeStatus};
@@ -37,7 +37,8 @@ pub struct DockerConfig {
 impl DockerConfig {
     /// The usual sockets, preceded by that of `docker_host` (the variable DOCKER_HOST) when it is a Unix socket.
     pub fn new(docker_host: Option<&str>) -> Self {
-        let given = docker_host.and_then(|host| host.strip_prefix("unix://")).filter(|path| path.starts_with('/'));
+        let given =
+            docker_host.and_then(|host| host.strip_prefix("unix://")).filter(|path| path.starts_with('/'));
         let sockets = given.into_iter().chain(SOCKETS).map(PathBuf::from).collect();
         Self { sockets, deadline: Duration::from_secs(2), retry_interval: Duration::from_secs(10) }
     }
@@ -90,16 +91,15 @@ impl DockerSource {
     pub fn request(&self, request: DockerRequest) -> Option<ContainerSnapshot> {
         match self.requests.try_send(request) {
             Ok(()) => None,
-            Err(TrySendError::Full(request) | TrySendError::Disconnected(request)) => Some(unanswered(&request)),
+            Err(TrySendError::Full(request) | TrySendError::Disconnected(request)) => {
+                Some(unanswered(&request))
+            }
         }
     }
 
     /// The next report, when there is one.
     pub fn try_report(&self) -> Option<DockerReport> {
-        match self.reports.try_recv() {
-            Ok(report) => Some(report),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.reports.try_recv().ok()
     }
 
     /// The next report, waiting for it up to `patience`.

@@ -44,7 +44,10 @@ mod tests {
             fs::write(path, text).unwrap();
         };
         write("/sys/devices/virtual/dmi/id/product_uuid", "4C4C4544-0042\n");
-        assert_eq!((read(&roots).machine_id.as_str(), read(&roots).system_uuid.as_str()), ("4C4C45440042", "4C4C4544-0042"));
+        assert_eq!(
+            (read(&roots).machine_id.as_str(), read(&roots).system_uuid.as_str()),
+            ("4C4C45440042", "4C4C4544-0042")
+        );
         write("/var/lib/dbus/machine-id", "bbb\n");
         assert_eq!(read(&roots).machine_id, "bbb");
         // Images ship the file empty, to be filled at first boot.

@@ -35,7 +35,8 @@ impl NamespaceSource {
             return None;
         }
         let mut addresses = BTreeSet::new();
-        let v4 = self.reader.read(&self.roots.proc_file(&format!("{pid}/net/fib_trie")), FILE_LIMIT_BYTES).ok()?;
+        let v4 =
+            self.reader.read(&self.roots.proc_file(&format!("{pid}/net/fib_trie")), FILE_LIMIT_BYTES).ok()?;
         addresses.extend(parse_fib_trie(v4).map(IpAddr::V4));
         // Absent when IPv6 is switched off.
         let v6 = self.reader.read(&self.roots.proc_file(&format!("{pid}/net/if_inet6")), FILE_LIMIT_BYTES);
@@ -45,7 +46,10 @@ impl NamespaceSource {
             return None;
         }
         let addresses = addresses.into_iter().filter(is_reportable).take(ADDRESSES_LIMIT);
-        Some(NetworkNamespace { network_namespace, addresses: addresses.map(|address| address.to_string()).collect() })
+        Some(NetworkNamespace {
+            network_namespace,
+            addresses: addresses.map(|address| address.to_string()).collect(),
+        })
     }
 }
 

@@ -59,7 +59,9 @@ impl NetworkSource {
         let of_host = self.roots.proc_file("1/net/dev");
         let path = if of_host.exists() { of_host } else { self.roots.proc_file("net/dev") };
         let mut rows: Vec<NetworkStats> =
-            lines(self.reader.read(&path, FILE_LIMIT_BYTES).unwrap_or_default()).filter_map(parse_line).collect();
+            lines(self.reader.read(&path, FILE_LIMIT_BYTES).unwrap_or_default())
+                .filter_map(parse_line)
+                .collect();
         for row in &mut rows {
             let directory = self.roots.sys.join("class/net").join(&row.interface);
             row.up = first_line(&directory.join("operstate")).is_some_and(|state| state == "up");
@@ -164,10 +166,24 @@ Inter-|   Receive                                                |  Transmit
 
     #[test]
     fn interfaces_to_the_outside_are_told_from_the_rest() {
-        for name in ["eth0", "eno1", "ens33", "enp3s0f1np1", "enx001122334455", "em1", "bond0", "p1p2", "br0", "vmbr10"] {
+        for name in [
+            "eth0",
+            "eno1",
+            "ens33",
+            "enp3s0f1np1",
+            "enx001122334455",
+            "em1",
+            "bond0",
+            "p1p2",
+            "br0",
+            "vmbr10",
+        ] {
             assert!(is_physical(name), "{name}");
         }
-        for name in ["lo", "docker0", "veth1a", "br-1234", "eth0.7", "enp3s0.7", "eth", "en", "p1", "ppp0", "tun0", "wg0", ""] {
+        for name in [
+            "lo", "docker0", "veth1a", "br-1234", "eth0.7", "enp3s0.7", "eth", "en", "p1", "ppp0", "tun0",
+            "wg0", "",
+        ] {
             assert!(!is_physical(name), "{name}");
         }
     }

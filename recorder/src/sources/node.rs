@@ -4,7 +4,8 @@ use aftertrace_schemas::tables::NodeStats;
 
 use super::Roots;
 use super::file::FileReader;
-use super::processes::{ticks_per_second, ticks_to_nanos};
+use super::own::ticks_per_second;
+use super::processes::ticks_to_nanos;
 use super::text::{fields, keyed_number, lines, number};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -28,8 +29,13 @@ impl NodeSource {
 
     /// The node now; `None` when one of the files is unreadable.
     pub fn read(&mut self) -> Option<NodeStats> {
-        let stat = self.reader.read(&self.roots.proc_file("stat"), FILE_LIMIT_BYTES).ok().and_then(parse_stat)?;
-        let uptime_ns = self.reader.read(&self.roots.proc_file("uptime"), FILE_LIMIT_BYTES).ok().and_then(parse_uptime)?;
+        let stat =
+            self.reader.read(&self.roots.proc_file("stat"), FILE_LIMIT_BYTES).ok().and_then(parse_stat)?;
+        let uptime_ns = self
+            .reader
+            .read(&self.roots.proc_file("uptime"), FILE_LIMIT_BYTES)
+            .ok()
+            .and_then(parse_uptime)?;
         let memory = self.reader.read(&self.roots.proc_file("meminfo"), FILE_LIMIT_BYTES).ok()?;
         let bytes = |key: &[u8]| keyed_number(memory, key).unwrap_or_default().saturating_mul(BYTES_PER_KIB);
         let [user, nice, system, idle, iowait, irq, softirq, steal] =

@@ -1,6 +1,6 @@
 //! What the recorder itself uses: getrusage and /proc/self/statm in, part of a `RecorderStats` row out.
 
-#![allow(unsafe_code, reason = "getrusage has no safe wrapper among the dependencies")]
+#![allow(unsafe_code, reason = "getrusage and sysconf have no safe wrapper among the dependencies")]
 
 use super::Roots;
 use super::file::FileReader;
@@ -32,13 +32,24 @@ pub fn usage(roots: &Roots) -> OwnUsage {
         seconds.saturating_mul(1_000_000_000).saturating_add(micros.saturating_mul(1_000))
     };
     let mut reader = FileReader::default();
-    let pages = reader.read(&roots.proc_file("self/statm"), FILE_LIMIT_BYTES).ok().and_then(parse_resident_pages);
-    let page_bytes = u64::try_from(rustix::param::page_size()).unwrap_or_default();
+    let pages =
+        reader.read(&roots.proc_file("self/statm"), FILE_LIMIT_BYTES).ok().and_then(parse_resident_pages);
+    let page_bytes = system_value(libc::_SC_PAGESIZE).unwrap_or_default();
     OwnUsage {
         cpu_user_ns: nanos(usage.ru_utime),
         cpu_system_ns: nanos(usage.ru_stime),
         resident_bytes: pages.unwrap_or_default().saturating_mul(page_bytes),
     }
+}
+
+/// USER_HZ: the unit of CPU times and start times in /proc.
+pub(super) fn ticks_per_second() -> u64 {
+    system_value(libc::_SC_CLK_TCK).unwrap_or(1).max(1)
+}
+
+fn system_value(name: libc::c_int) -> Option<u64> {
+    // SAFETY: sysconf takes any name; it answers one that it does not know with -1.
+    u64::try_from(unsafe { libc::sysconf(name) }).ok()
 }
 
 /// `SIZE RESIDENT ...` in pages.

@@ -69,8 +69,11 @@ pub enum Missing {
 pub fn missing(roots: &Roots) -> Vec<Missing> {
     let mut all = Vec::new();
     let mut reader = FileReader::default();
-    let effective =
-        reader.read(&roots.proc_file("self/status"), FILE_LIMIT_BYTES).ok().and_then(parse_effective).unwrap_or_default();
+    let effective = reader
+        .read(&roots.proc_file("self/status"), FILE_LIMIT_BYTES)
+        .ok()
+        .and_then(parse_effective)
+        .unwrap_or_default();
     let names = missing_capabilities(effective);
     if !names.is_empty() {
         all.push(Missing::Capabilities { names });
@@ -150,7 +153,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let roots = Roots::below(directory.path());
         fs::create_dir_all(roots.proc_file("self/ns")).unwrap();
-        fs::write(roots.proc_file("self/status"), format!("Name:\tx\nCapPrm:\t0\nCapEff:\t{cap_eff}\n")).unwrap();
+        fs::write(roots.proc_file("self/status"), format!("Name:\tx\nCapPrm:\t0\nCapEff:\t{cap_eff}\n"))
+            .unwrap();
         symlink(format!("pid:[{pid_namespace}]"), roots.proc_file("self/ns/pid")).unwrap();
         for file in files {
             let path = roots.path(file);
@@ -171,14 +175,16 @@ mod tests {
     #[test]
     fn the_right_capabilities_suffice_without_root() {
         let mask = [CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH].map(|bit| 1_u64 << bit);
-        let (_directory, roots) = host(&format!("{:016x}", mask.iter().sum::<u64>()), HOST_PID_NAMESPACE, &ALL);
+        let (_directory, roots) =
+            host(&format!("{:016x}", mask.iter().sum::<u64>()), HOST_PID_NAMESPACE, &ALL);
         assert_eq!(missing(&roots), []);
     }
 
     #[test]
     fn before_linux_5_8_admin_stands_for_bpf_and_perfmon() {
         let mask = [CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH].map(|bit| 1_u64 << bit);
-        let (_directory, roots) = host(&format!("{:016x}", mask.iter().sum::<u64>()), HOST_PID_NAMESPACE, &ALL);
+        let (_directory, roots) =
+            host(&format!("{:016x}", mask.iter().sum::<u64>()), HOST_PID_NAMESPACE, &ALL);
         assert_eq!(missing(&roots), []);
     }
 
@@ -201,7 +207,9 @@ mod tests {
         fs::create_dir_all(roots.sys.join("kernel/security")).unwrap();
         fs::write(roots.sys.join("kernel/security/lockdown"), "none integrity [confidentiality]\n").unwrap();
         let texts: Vec<String> = missing(&roots).iter().map(ToString::to_string).collect();
-        for (text, part) in texts.iter().zip(["CONFIG_DEBUG_INFO_BTF", "--mount-tracefs", "--pid=host", "lockdown="]) {
+        for (text, part) in
+            texts.iter().zip(["CONFIG_DEBUG_INFO_BTF", "--mount-tracefs", "--pid=host", "lockdown="])
+        {
             assert!(text.contains(part), "{text}");
         }
         assert_eq!(texts.len(), 4);

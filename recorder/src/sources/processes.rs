@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::file::FileReader;
 use super::text::{fields, lines, lossy, number, number_u32};
+use super::own::ticks_per_second;
 use super::{Roots, namespace_inode};
 
 /// Bytes of the arguments that a row keeps.
@@ -72,7 +73,8 @@ impl ProcessSource {
     /// One process; `None` when it is gone, a zombie or unreadable.
     pub fn read_process(&mut self, pid: u32) -> Option<ProcessSnapshot> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::open(self.roots.proc_file(&pid.to_string()), flags, Mode::empty()).ok()?;
+        let directory =
+            rustix::fs::open(self.roots.proc_file(&pid.to_string()), flags, Mode::empty()).ok()?;
 
         let stat = parse_stat(self.read(&directory, "stat")?)?;
         if matches!(stat.state, b'Z' | b'X') && stat.threads <= 1 {
@@ -80,7 +82,8 @@ impl ProcessSource {
         }
         let status = parse_status(self.read(&directory, "status")?)?;
         let cgroup_of = self.cgroup_of;
-        let cgroup = self.read(&directory, "cgroup").and_then(|text| cgroup_of(&String::from_utf8_lossy(text)));
+        let cgroup =
+            self.read(&directory, "cgroup").and_then(|text| cgroup_of(&String::from_utf8_lossy(text)));
         let (arguments, arguments_bytes) = read_arguments(&directory);
         Some(ProcessSnapshot {
             pid,
@@ -102,11 +105,6 @@ impl ProcessSource {
     fn read(&mut self, directory: &OwnedFd, name: &str) -> Option<&[u8]> {
         self.reader.read_fd(open_at(directory, name)?, FILE_LIMIT_BYTES).ok()
     }
-}
-
-/// USER_HZ: the unit of CPU times and start times in /proc.
-pub(crate) fn ticks_per_second() -> u64 {
-    rustix::param::clock_ticks_per_second().max(1)
 }
 
 /// Ticks of /proc as nanoseconds.

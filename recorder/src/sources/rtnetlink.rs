@@ -44,17 +44,19 @@ impl RouteSocket {
     pub(crate) fn open_in(path: &Path) -> io::Result<Self> {
         let namespace = File::open(path)?;
         // A thread of its own, so that no other code ever runs in the other namespace.
-        let opened = std::thread::Builder::new().name("netns".to_owned()).spawn(move || -> io::Result<Self> {
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
-            Self::open()
-        })?;
+        let opened =
+            std::thread::Builder::new().name("netns".to_owned()).spawn(move || -> io::Result<Self> {
+                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+                Self::open()
+            })?;
         opened.join().unwrap_or_else(|_| Err(io::Error::other("the thread that opens the socket ended")))
     }
 
     /// A socket of the own namespace.
     pub(crate) fn open() -> io::Result<Self> {
         // The protocol that is 0, the default, is NETLINK_ROUTE.
-        let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+        let socket =
+            rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
         Ok(Self { socket, buffer: vec![0; RECEIVE_BYTES] })
     }
 
@@ -63,7 +65,8 @@ impl RouteSocket {
         rustix::net::send(&self.socket, &dump_request(), SendFlags::empty())?;
         let mut all = AddressesByIndex::new();
         for _ in 0..RECEIVES_LIMIT {
-            let (received, _) = rustix::net::recv(&self.socket, self.buffer.as_mut_slice(), RecvFlags::empty())?;
+            let (received, _) =
+                rustix::net::recv(&self.socket, self.buffer.as_mut_slice(), RecvFlags::empty())?;
             if received == 0 || parse_messages(self.buffer.get(..received).unwrap_or_default(), &mut all)? {
                 break;
             }

@@ -44,7 +44,8 @@ pub(crate) fn unescape(field: &[u8]) -> String {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&first, tail)) = rest.split_first() {
-        let octal = tail.get(..3).filter(|digits| first == b'\\' && digits.iter().all(|d| (b'0'..=b'7').contains(d)));
+        let octal =
+            tail.get(..3).filter(|digits| first == b'\\' && digits.iter().all(|d| (b'0'..=b'7').contains(d)));
         if let Some(digits) = octal {
             let value = digits.iter().fold(0_u32, |value, digit| value * 8 + u32::from(digit - b'0'));
             bytes.push(u8::try_from(value & 0xff).unwrap_or_default());

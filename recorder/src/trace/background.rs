@@ -200,12 +200,14 @@ impl Writer {
     /// Gives up: frees the space of what is only half written, and says in the manifest why the trace ends here.
     fn fail(&mut self, error: TraceError) {
         let reason = error.to_string();
+        // Nothing more can be done about a second error; the first is the one to report.
+        let sealed = layout::segment_dir(self.kept.root(), self.number);
         if let Some(open) = &mut self.open {
-            // Nothing more can be done about a second error; the first is the one to report.
             let _ = open.keep_journal_only();
+        } else if sealed.is_dir() {
+            let _ = files::remove_dir(&layout::journal_dir(self.kept.root(), self.number));
         } else {
-            let growing = layout::segment_dir(self.kept.root(), self.number).with_extension("tmp");
-            let _ = files::remove_dir(&growing);
+            let _ = files::remove_dir(&sealed.with_extension("tmp"));
         }
         self.queue.fail(error);
         self.update_manifest();

@@ -18,7 +18,8 @@ use super::{TraceError, WriterStats};
 
 /// Kept tables may fill the queue to this multiple of its size...
 const RESERVE: usize = 2;
-/// ...and then wait for room this long before they are shed after all: the ring reader must go on.
+/// ...and then wait for room this long before they are shed after all: the ring reader must go on. While the disk
+/// stands still, only the first of them waits.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
 /// What a table's batches are worth when the disk does not keep up; lower ones are shed first.
@@ -154,6 +155,8 @@ struct State {
     totals: BTreeMap<String, u64>,
     probes: Option<Vec<Probe>>,
     progress: Progress,
+    /// A wait was in vain, and nothing was taken since.
+    stalled: bool,
     error: Option<TraceError>,
     failed: bool,
 }
@@ -187,7 +190,8 @@ impl Queue {
                 continue;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if priority != Priority::Kept || left.is_zero() {
+            if priority != Priority::Kept || left.is_zero() || state.stalled {
+                state.stalled |= left.is_zero();
                 state.lose(batch.loss("queue_full"));
                 return;
             }
@@ -228,6 +232,7 @@ impl Queue {
                 if let Message::Batch(batch) = &message {
                     state.bytes = state.bytes.saturating_sub(batch.memory_bytes);
                     state.batches = state.batches.saturating_sub(1);
+                    state.stalled = false;
                     self.drained.notify_all();
                 }
                 return Some(message);
@@ -361,3 +366,6 @@ impl State {
 fn total_key(loss: &Loss) -> String {
     format!("{}/{}", loss.source, loss.cause)
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,9 @@ impl CgroupKind {
     /// The id that the container's runtime gave, for kinds that have a runtime.
     pub fn runtime_id(&self) -> Option<&str> {
         match self {
-            Self::Docker { id } | Self::Containerd { id } | Self::Crio { id } | Self::Podman { id } => Some(id),
+            Self::Docker { id } | Self::Containerd { id } | Self::Crio { id } | Self::Podman { id } => {
+                Some(id)
+            }
             _ => None,
         }
     }
@@ -90,7 +92,8 @@ pub fn classify(path: &str) -> CgroupKind {
 fn command(parts: &[&str]) -> Option<CgroupKind> {
     let at = parts.iter().position(|part| *part == COMMAND)?;
     let (program, number) = parts.get(at + 1)?.rsplit_once('.')?;
-    let is_ours = !program.is_empty() && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let is_ours =
+        !program.is_empty() && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     is_ours.then(|| CgroupKind::Command { program: program.to_owned() })
 }
 

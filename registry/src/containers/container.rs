@@ -19,7 +19,7 @@ use crate::processes::ProcessKey;
 pub(crate) struct Container {
     pub(crate) id: Arc<str>,
     pub(crate) image: Option<Arc<str>>,
-    /// Live processes; the first one started first.
+    /// Live processes.
     pub(crate) processes: BTreeSet<ProcessKey>,
     /// Types of live processes, with how many have each.
     applications: BTreeMap<&'static str, u64>,
@@ -62,23 +62,21 @@ impl Container {
         }
     }
 
-    /// A process is in the container. Returns whether that is a restart: all processes of the earlier life, from the
-    /// one that started first, are gone.
+    /// A process is in the container. Returns whether that is a restart: all processes of the earlier life are gone and
+    /// this one started later.
+    ///
+    /// That the first process is gone while others live is none: container runtimes start a container through a chain
+    /// of short-lived processes, and daemons leave their first process.
     pub(crate) fn add_process(&mut self, key: ProcessKey) -> bool {
+        let was_empty = self.processes.is_empty();
         if !self.processes.insert(key) {
             return false;
         }
-        self.empty_since = None;
-        self.judge_restart()
-    }
-
-    fn judge_restart(&mut self) -> bool {
-        let Some(oldest) = self.processes.first().map(|process| process.start_ns) else {
-            return false;
-        };
-        let is_restart = self.started_at_ns.is_some_and(|started| oldest > started);
-        self.started_at_ns = Some(oldest);
+        let is_restart = was_empty && self.started_at_ns.is_some_and(|started| key.start_ns > started);
         self.restarts += u64::from(is_restart);
+        let started = if is_restart { None } else { self.started_at_ns };
+        self.started_at_ns = Some(started.map_or(key.start_ns, |started| started.min(key.start_ns)));
+        self.empty_since = None;
         is_restart
     }
 
@@ -132,14 +130,19 @@ impl Container {
         for (application, count) in other.applications {
             *self.applications.entry(application).or_default() += count;
         }
+        let is_restart = self.processes.is_empty()
+            && matches!((self.started_at_ns, other.started_at_ns), (Some(mine), Some(theirs)) if theirs > mine);
+        self.restarts += u64::from(is_restart);
+        self.started_at_ns = match (self.started_at_ns, other.started_at_ns) {
+            (Some(mine), Some(theirs)) if !is_restart => Some(mine.min(theirs)),
+            (mine, theirs) => theirs.or(mine),
+        };
         self.processes.extend(other.processes);
         self.empty_since = match (self.empty_since, other.empty_since) {
             (Some(mine), Some(theirs)) => Some(mine.max(theirs)),
             _ => None,
         };
-        let earlier = [self.started_at_ns, other.started_at_ns].into_iter().flatten().min();
-        self.started_at_ns = earlier;
-        self.judge_restart()
+        is_restart
     }
 
     pub(crate) fn collect(&self, namespaces: &NamespaceAddresses, collector: &mut Collector) {

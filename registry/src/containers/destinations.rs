@@ -112,7 +112,9 @@ impl Destination {
         self.totals.add(&other.totals);
         self.active += other.active;
         self.established |= other.established;
-        for (mine, theirs) in [(&mut self.failed, other.failed), (&mut self.retransmitted, other.retransmitted)] {
+        for (mine, theirs) in
+            [(&mut self.failed, other.failed), (&mut self.retransmitted, other.retransmitted)]
+        {
             if let Some((first, last)) = theirs {
                 extend(mine, first);
                 extend(mine, last);

@@ -1,7 +1,7 @@
 //! From the path of a control group to a container: what paths were seen, and what the runtimes said.
 
 use aftertrace_schemas::UnixNanos;
-use aftertrace_schemas::tables::ContainerSnapshot;
+use aftertrace_schemas::tables::{ContainerSnapshot, MetadataStatus};
 
 use super::{ContainerIndex, RETENTION_NS};
 use crate::Config;
@@ -87,7 +87,9 @@ impl Identities {
     ) -> Vec<Box<str>> {
         let kind = classify(&row.cgroup);
         let key = metadata_key(&kind, &row.cgroup);
-        if self.metadata.get(key).is_some_and(|known| **known == *row) {
+        // A runtime that does not answer now has not taken back what it said.
+        let is_found = |row: &ContainerSnapshot| row.metadata == MetadataStatus::Found;
+        if self.metadata.get(key).is_some_and(|known| **known == *row || is_found(known) && !is_found(row)) {
             return Vec::new();
         }
         if self.metadata.len() >= config.limits.cgroups && !self.metadata.contains_key(key) {
@@ -117,11 +119,13 @@ impl Identities {
         });
     }
 
-    /// Forgets control groups that were removed long ago, and what the runtime said of them.
-    pub(crate) fn expire(&mut self, now: UnixNanos) {
+    /// Forgets control groups that were removed long ago, and what the runtime said of them. One that has processes
+    /// was removed from one of several hierarchies only.
+    pub(crate) fn expire(&mut self, now: UnixNanos, is_live: impl Fn(ContainerIndex) -> bool) {
         let mut forgotten = Vec::new();
         self.groups.retain(|_, group| {
-            let is_old = group.removed.is_some_and(|removed| now.saturating_sub(removed) > RETENTION_NS);
+            let is_old = group.removed.is_some_and(|removed| now.saturating_sub(removed) > RETENTION_NS)
+                && !group.container.is_some_and(&is_live);
             if is_old {
                 forgotten.push(std::mem::take(&mut group.key));
             }

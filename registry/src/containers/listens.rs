@@ -36,7 +36,13 @@ pub(crate) struct Listens {
 
 impl Listens {
     /// A socket listens. Returns false, and counts, when there are too many addresses.
-    pub(crate) fn open(&mut self, key: ListenKey, time: UnixNanos, limits: &Limits, drops: &mut Drops) -> bool {
+    pub(crate) fn open(
+        &mut self,
+        key: ListenKey,
+        time: UnixNanos,
+        limits: &Limits,
+        drops: &mut Drops,
+    ) -> bool {
         if self.by_key.len() >= limits.listens && !self.by_key.contains_key(&key) {
             drops.count(Dropped::Listens, time);
             return false;

@@ -96,8 +96,11 @@ impl Containers {
 
     /// Sorted by id.
     pub(crate) fn sorted(&self) -> Vec<(ContainerIndex, &Container)> {
-        let mut all: Vec<_> =
-            self.by_id.values().filter_map(|index| self.get(*index).map(|container| (*index, container))).collect();
+        let mut all: Vec<_> = self
+            .by_id
+            .values()
+            .filter_map(|index| self.get(*index).map(|container| (*index, container)))
+            .collect();
         all.sort_unstable_by(|(_, a), (_, b)| a.id.cmp(&b.id));
         all
     }

@@ -8,6 +8,9 @@ use aftertrace_schemas::tables::CgroupStats;
 use crate::losses::Tally;
 use crate::metrics::{Collector, definitions};
 
+/// How many removed groups of a container are remembered.
+const REMOVED_GROUPS: usize = 64;
+
 /// What one control group said.
 #[derive(Debug, Clone)]
 struct Group {
@@ -24,6 +27,18 @@ struct Base {
 }
 
 impl Base {
+    fn of(row: &CgroupStats) -> Self {
+        Self {
+            cpu_usage_ns: row.cpu_usage_ns.unwrap_or(0),
+            cpu_throttled_ns: row.cpu_throttled_ns.unwrap_or(0),
+        }
+    }
+
+    fn subtract(&mut self, other: Self) {
+        self.cpu_usage_ns = self.cpu_usage_ns.saturating_sub(other.cpu_usage_ns);
+        self.cpu_throttled_ns = self.cpu_throttled_ns.saturating_sub(other.cpu_throttled_ns);
+    }
+
     fn add(&mut self, usage_ns: Option<u64>, throttled_ns: Option<u64>) {
         self.cpu_usage_ns = self.cpu_usage_ns.saturating_add(usage_ns.unwrap_or(0));
         self.cpu_throttled_ns = self.cpu_throttled_ns.saturating_add(throttled_ns.unwrap_or(0));
@@ -36,6 +51,8 @@ pub(crate) struct Usage {
     groups: BTreeMap<Box<str>, Group>,
     /// What control groups used that are gone, so that counters never go down.
     base: Base,
+    /// The last figures of removed groups that were not made again since, as far as [`REMOVED_GROUPS`] goes.
+    removed: BTreeMap<Box<str>, Base>,
     throttled: Option<Tally>,
 }
 
@@ -49,10 +66,17 @@ impl Usage {
         let Some(group) = self.groups.get_mut(&*row.cgroup) else {
             // What it had used before it was first seen is in its counters, but is no finding of this recording.
             let group = Group { latest: row.clone(), time, base: Base::default() };
+            // A row may have been read while one of the hierarchies was removed already: it is the same life.
+            if let Some(removed) = self.removed.remove(&*row.cgroup)
+                && Base::of(row).cpu_usage_ns >= removed.cpu_usage_ns
+            {
+                self.base.subtract(removed);
+            }
             self.groups.insert(row.cgroup.as_str().into(), group);
             return;
         };
-        let went_down = matches!((row.cpu_usage_ns, group.latest.cpu_usage_ns), (Some(new), Some(old)) if new < old);
+        let went_down =
+            matches!((row.cpu_usage_ns, group.latest.cpu_usage_ns), (Some(new), Some(old)) if new < old);
         if went_down {
             group.base.add(group.latest.cpu_usage_ns, group.latest.cpu_throttled_ns);
         }
@@ -75,9 +99,19 @@ impl Usage {
         if let Some(group) = self.groups.remove(cgroup)
             && !is_nested
         {
-            self.base.add(group.latest.cpu_usage_ns, group.latest.cpu_throttled_ns);
-            self.base.add(Some(group.base.cpu_usage_ns), Some(group.base.cpu_throttled_ns));
+            let last = Base::of(&group.latest);
+            for part in [last, group.base] {
+                self.base.add(Some(part.cpu_usage_ns), Some(part.cpu_throttled_ns));
+            }
+            if self.removed.len() < REMOVED_GROUPS {
+                self.removed.insert(cgroup.into(), last);
+            }
         }
+    }
+
+    /// The control group was made, so its counters begin at 0.
+    pub(crate) fn created(&mut self, cgroup: &str) {
+        self.removed.remove(cgroup);
     }
 
     /// Nanoseconds that the container was throttled for during the recording, as the count.
@@ -112,8 +146,12 @@ impl Usage {
     }
 
     pub(crate) fn collect(&self, collector: &mut Collector) {
-        let outermost: Vec<&Group> =
-            self.groups.iter().filter(|(cgroup, _)| !self.is_nested(cgroup)).map(|(_, group)| group).collect();
+        let outermost: Vec<&Group> = self
+            .groups
+            .iter()
+            .filter(|(cgroup, _)| !self.is_nested(cgroup))
+            .map(|(_, group)| group)
+            .collect();
         let counter = |base: u64, of: &dyn Fn(&Group) -> (Option<u64>, u64)| {
             let values = outermost.iter().map(|group| of(group));
             let sum = values.fold((false, base), |(any, sum), (latest, base)| {
@@ -121,9 +159,11 @@ impl Usage {
             });
             (sum.0 || sum.1 > 0).then_some(sum.1 as f64 / 1e9)
         };
-        let usage = counter(self.base.cpu_usage_ns, &|group| (group.latest.cpu_usage_ns, group.base.cpu_usage_ns));
-        let throttled =
-            counter(self.base.cpu_throttled_ns, &|group| (group.latest.cpu_throttled_ns, group.base.cpu_throttled_ns));
+        let usage =
+            counter(self.base.cpu_usage_ns, &|group| (group.latest.cpu_usage_ns, group.base.cpu_usage_ns));
+        let throttled = counter(self.base.cpu_throttled_ns, &|group| {
+            (group.latest.cpu_throttled_ns, group.base.cpu_throttled_ns)
+        });
         let bytes = |of: &dyn Fn(&CgroupStats) -> Option<u64>| {
             sum(outermost.iter().map(|group| of(&group.latest).map(|bytes| bytes as f64)))
         };

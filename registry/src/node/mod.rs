@@ -90,7 +90,13 @@ impl Node {
         }
     }
 
-    pub(crate) fn interface(&mut self, row: &NetworkStats, limits: &Limits, drops: &mut Drops, time: UnixNanos) {
+    pub(crate) fn interface(
+        &mut self,
+        row: &NetworkStats,
+        limits: &Limits,
+        drops: &mut Drops,
+        time: UnixNanos,
+    ) {
         if names::is_interface(&row.interface) {
             self.interfaces.update(&row.interface, row, time, limits, drops);
         }
@@ -110,10 +116,16 @@ impl Node {
 
     pub(crate) fn collect(&self, collector: &mut Collector) {
         if let Some(host) = &self.host {
-            let names =
-                [("hostname", host.hostname.as_str().into()), ("kernel_version", host.kernel_version.as_str().into())];
+            let names = [
+                ("hostname", host.hostname.as_str().into()),
+                ("kernel_version", host.kernel_version.as_str().into()),
+            ];
             collector.add(&definitions::NODE_INFO, names, 1.0);
-            collector.add(&definitions::AGENT_INFO, [("version", host.recorder_version.as_str().into())], 1.0);
+            collector.add(
+                &definitions::AGENT_INFO,
+                [("version", host.recorder_version.as_str().into())],
+                1.0,
+            );
         }
         if let Some(stats) = &self.stats {
             collect_stats(stats, collector);

@@ -9,7 +9,7 @@ use aftertrace_schemas::tables::{
 };
 
 use super::Registry;
-use crate::containers::ContainerIndex;
+use crate::containers::{Container, ContainerIndex};
 use crate::findings;
 use crate::losses::Dropped;
 use crate::processes::ProcessKey;
@@ -17,14 +17,18 @@ use crate::processes::ProcessKey;
 impl Registry {
     pub(super) fn cgroup_event(&mut self, time: UnixNanos, row: &CgroupEvent) {
         match row.kind {
-            CgroupEventKind::Existing | CgroupEventKind::Created => self.identities.set_removed(&row.path, None),
+            CgroupEventKind::Existing => self.identities.set_removed(&row.path, None),
+            CgroupEventKind::Created => {
+                self.identities.set_removed(&row.path, None);
+                if let Some(container) = self.known_container(&row.path) {
+                    container.usage.created(&row.path);
+                }
+            }
             CgroupEventKind::Removed => {
-                if let Some(container) = self.identities.known(&row.path).flatten()
-                    && let Some(container) = self.containers.get_mut(container)
-                {
+                self.identities.set_removed(&row.path, Some(time));
+                if let Some(container) = self.known_container(&row.path) {
                     container.usage.remove(&row.path);
                 }
-                self.identities.set_removed(&row.path, Some(time));
             }
             CgroupEventKind::Attached => {
                 if let (Some(pid), Some(start_ns)) = (row.pid, row.process_start_ns) {
@@ -34,6 +38,10 @@ impl Registry {
             }
             CgroupEventKind::Other => {}
         }
+    }
+
+    fn known_container(&mut self, cgroup: &str) -> Option<&mut Container> {
+        self.containers.get_mut(self.identities.known(cgroup)??)
     }
 
     pub(super) fn cgroup_stats(&mut self, time: UnixNanos, row: &CgroupStats) {
@@ -55,7 +63,8 @@ impl Registry {
             self.drops.count(Dropped::HostObjects, time);
             return;
         }
-        let addresses: Vec<IpAddr> = row.addresses.iter().filter_map(|address| address.parse().ok()).collect();
+        let addresses: Vec<IpAddr> =
+            row.addresses.iter().filter_map(|address| address.parse().ok()).collect();
         self.namespaces.insert(row.network_namespace, addresses);
     }
 

@@ -7,7 +7,9 @@ mod tcp_events;
 use aftertrace_schemas::{Kind, Observation, UnixNanos};
 
 use crate::Config;
-use crate::containers::{Container, ContainerIndex, Containers, Identities, NamespaceAddresses, RETENTION_NS};
+use crate::containers::{
+    Container, ContainerIndex, Containers, Identities, NamespaceAddresses, RETENTION_NS,
+};
 use crate::findings::{self, Finding};
 use crate::losses::{Drops, Losses};
 use crate::metrics::{Collector, Family};
@@ -146,7 +148,9 @@ impl Registry {
         self.next_tick = self.now.div_euclid(TICK_NS).saturating_add(1).saturating_mul(TICK_NS);
         let (now, limits, drops) = (self.now, &self.config.limits, &mut self.drops);
         self.processes.expire(now);
-        self.identities.expire(now);
+        let containers = &self.containers;
+        self.identities
+            .expire(now, |index| containers.get(index).is_some_and(|known| !known.processes.is_empty()));
         for container in self.containers.each_mut() {
             container.listens.expire(now, RETENTION_NS);
             for (endpoint, destination) in container.destinations.expire(now, RETENTION_NS) {

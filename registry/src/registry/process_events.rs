@@ -85,7 +85,8 @@ impl Registry {
         };
         let process = Process {
             container: None,
-            network_namespace: network_namespace.or(parent.as_ref().and_then(|parent| parent.network_namespace)),
+            network_namespace: network_namespace
+                .or(parent.as_ref().and_then(|parent| parent.network_namespace)),
             // A fork runs what its parent runs, until it runs another program.
             application: parent.and_then(|parent| parent.application),
             oom_victim: false,

@@ -39,7 +39,12 @@ impl Registry {
         let namespace = Some(row.network_namespace);
         if row.kind == SocketKind::Listen {
             let endpoint = Endpoint::new(row.local_ip, row.local_port);
-            self.listens(time, row.connection_id, container, ListenKey { endpoint, network_namespace: namespace });
+            self.listens(
+                time,
+                row.connection_id,
+                container,
+                ListenKey { endpoint, network_namespace: namespace },
+            );
             return;
         }
         let (Some(ip), Some(port)) = (row.remote_ip, row.remote_port) else {

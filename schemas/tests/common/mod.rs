@@ -75,7 +75,7 @@ fn column(data_type: &DataType, nullable: bool, values: &[u64]) -> ArrayRef {
 }
 
 /// A batch with one row a value.
-pub fn batch(table: TableId, values: &[u64]) -> RecordBatch {
+pub(crate) fn batch(table: TableId, values: &[u64]) -> RecordBatch {
     let columns = table
         .columns()
         .iter()
@@ -89,13 +89,13 @@ pub fn batch(table: TableId, values: &[u64]) -> RecordBatch {
 }
 
 /// The observations of a batch.
-pub fn observations(table: TableId, batch: &RecordBatch) -> Vec<Observation> {
+pub(crate) fn observations(table: TableId, batch: &RecordBatch) -> Vec<Observation> {
     let batch = Batch::new(table, batch).unwrap();
     (0..batch.len()).map(|row| batch.observation(row).unwrap()).collect()
 }
 
 /// The batch of observations.
-pub fn built(table: TableId, observations: &[Observation]) -> RecordBatch {
+pub(crate) fn built(table: TableId, observations: &[Observation]) -> RecordBatch {
     let mut builders = Builders::new(table, 4);
     for observation in observations {
         assert!(builders.append(observation));
@@ -105,7 +105,7 @@ pub fn built(table: TableId, observations: &[Observation]) -> RecordBatch {
 }
 
 /// A segment's facts.
-pub fn facts() -> FileFacts {
+pub(crate) fn facts() -> FileFacts {
     FileFacts {
         segment: 7,
         host: "shop-1".to_owned(),
@@ -115,7 +115,7 @@ pub fn facts() -> FileFacts {
 }
 
 /// A Parquet file as the recorder writes it.
-pub fn parquet_file(table: TableId, batch: &RecordBatch) -> std::fs::File {
+pub(crate) fn parquet_file(table: TableId, batch: &RecordBatch) -> std::fs::File {
     let file = tempfile::tempfile().unwrap();
     let properties = writer_properties(table, &facts()).unwrap();
     let mut writer = ArrowWriter::try_new(file.try_clone().unwrap(), batch.schema(), Some(properties)).unwrap();
@@ -125,7 +125,7 @@ pub fn parquet_file(table: TableId, batch: &RecordBatch) -> std::fs::File {
 }
 
 /// All rows of a Parquet file.
-pub fn parquet_rows(file: std::fs::File) -> Vec<RecordBatch> {
+pub(crate) fn parquet_rows(file: std::fs::File) -> Vec<RecordBatch> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
     reader.map(Result::unwrap).collect()
 }

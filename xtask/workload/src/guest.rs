@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use aftertrace_workload::frame;
 
 /// The recorder ends with the workload, which takes a second; a guest is emulated and slow.
-const RECORDER_LIMIT: Duration = Duration::from_secs(100);
+const RECORDER_LIMIT: Duration = Duration::from_secs(12);
 const TRACE: &str = "/tmp/trace";
 
 /// Does all of it. Returns only when the power cannot be switched off, and then the kernel panics, which ends the
@@ -63,9 +63,17 @@ fn record() -> io::Result<()> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+    say_where_tasks_are()?;
     recorder.kill()?;
     recorder.wait()?;
     Err(io::Error::other(format!("the recorder did not end in {} s", RECORDER_LIMIT.as_secs())))
+}
+
+/// What every processor does and every task waits for, on the console: all that there is to go by after a hang.
+fn say_where_tasks_are() -> io::Result<()> {
+    fs::write("/proc/sys/kernel/printk", "8")?;
+    fs::write("/proc/sysrq-trigger", "l")?;
+    fs::write("/proc/sysrq-trigger", "t")
 }
 
 fn send() -> io::Result<()> {

@@ -44,6 +44,9 @@ impl Story {
         let first = std::mem::take(&mut story.observations);
         story.mark(MarkKind::SegmentStart, 2);
         story.snapshot();
+        // What the first segment left alive.
+        story.process_snapshot(300, CONTAINER_CGROUP);
+        story.socket_snapshot(10_004, 300, "2001:db8::5", 5432);
         story.ledger();
         story.busy_second(2);
         story.stats(2, 3);
@@ -107,32 +110,39 @@ impl Story {
             log_path: None,
             pid: Some(200),
         });
-        for (pid, cgroup) in [(1, "/init.scope"), (200, CONTAINER_CGROUP)] {
-            self.push(ProcessSnapshot {
-                pid,
-                process_start_ns: u64::from(pid) * 10_000_000,
-                parent_pid: 1,
-                command: format!("p{pid}"),
-                executable: Some("/bin/p".to_owned()),
-                arguments: vec!["p".to_owned(), "-x".to_owned()],
-                arguments_bytes: 5,
-                cgroup: Some(cgroup.to_owned()),
-                uid: 0,
-                namespace_pid: pid,
-                pid_namespace: Some(4_026_531_836),
-                network_namespace: Some(1),
-                mount_namespace: Some(1),
-            });
-        }
+        self.process_snapshot(1, "/init.scope");
+        self.process_snapshot(200, CONTAINER_CGROUP);
+        self.socket_snapshot(7, 200, "10.0.0.9", 6379);
+    }
+
+    fn process_snapshot(&mut self, pid: u32, cgroup: &str) {
+        self.push(ProcessSnapshot {
+            pid,
+            process_start_ns: u64::from(pid) * 10_000_000,
+            parent_pid: 1,
+            command: format!("p{pid}"),
+            executable: Some("/bin/p".to_owned()),
+            arguments: vec!["p".to_owned(), "-x".to_owned()],
+            arguments_bytes: 5,
+            cgroup: Some(cgroup.to_owned()),
+            uid: 0,
+            namespace_pid: pid,
+            pid_namespace: Some(4_026_531_836),
+            network_namespace: Some(1),
+            mount_namespace: Some(1),
+        });
+    }
+
+    fn socket_snapshot(&mut self, connection_id: u64, pid: u32, remote: &str, remote_port: u16) {
         self.push(SocketSnapshot {
             kind: SocketKind::Outbound,
-            connection_id: 7,
-            pid: 200,
-            process_start_ns: 2_000_000_000,
+            connection_id,
+            pid,
+            process_start_ns: u64::from(pid) * 10_000_000,
             local_ip: ip("10.0.0.2"),
             local_port: 40_007,
-            remote_ip: Some(ip("10.0.0.9")),
-            remote_port: Some(6379),
+            remote_ip: Some(ip(remote)),
+            remote_port: Some(remote_port),
             network_namespace: 1,
             opened: None,
             bytes_sent: 10,

@@ -43,7 +43,13 @@ impl Hierarchy {
     pub fn directory_of(&self, path: &str) -> Option<PathBuf> {
         let relative = Path::new(path.trim_start_matches('/'));
         let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
-        inside.then(|| if relative.as_os_str().is_empty() { self.directory.clone() } else { self.directory.join(relative) })
+        inside.then(|| {
+            if relative.as_os_str().is_empty() {
+                self.directory.clone()
+            } else {
+                self.directory.join(relative)
+            }
+        })
     }
 }
 
@@ -79,7 +85,11 @@ impl Hierarchies {
                 let available = reader.read(&directory.join("cgroup.controllers"), FILE_LIMIT_BYTES);
                 fields(available.unwrap_or_default()).map(lossy).collect()
             } else {
-                memberships.iter().find(|(known, _)| *known == id).map(|(_, names)| names.clone()).unwrap_or_default()
+                memberships
+                    .iter()
+                    .find(|(known, _)| *known == id)
+                    .map(|(_, names)| names.clone())
+                    .unwrap_or_default()
             };
             all.push(Hierarchy { id, controllers, directory });
         }
@@ -100,7 +110,9 @@ impl Hierarchies {
 
     /// The v1 hierarchy of a controller.
     pub fn v1(&self, controller: &str) -> Option<&Hierarchy> {
-        self.all.iter().find(|hierarchy| !hierarchy.is_v2() && hierarchy.controllers.iter().any(|c| c == controller))
+        self.all
+            .iter()
+            .find(|hierarchy| !hierarchy.is_v2() && hierarchy.controllers.iter().any(|c| c == controller))
     }
 
     /// What the operator should know: nothing is mounted, or paths are those of a cgroup namespace.
@@ -163,7 +175,10 @@ fn parse_memberships(text: &[u8]) -> Vec<(u32, Vec<String>)> {
 
 /// A controller is in one hierarchy only, so any common name identifies it.
 fn hierarchy_id(memberships: &[(u32, Vec<String>)], options: &[String]) -> Option<u32> {
-    memberships.iter().find(|(id, names)| *id != 0 && names.iter().any(|name| options.contains(name))).map(|(id, _)| *id)
+    memberships
+        .iter()
+        .find(|(id, names)| *id != 0 && names.iter().any(|name| options.contains(name)))
+        .map(|(id, _)| *id)
 }
 
 #[cfg(test)]

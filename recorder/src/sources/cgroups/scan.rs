@@ -8,7 +8,7 @@ use aftertrace_schemas::tables::{CgroupEvent, CgroupEventKind};
 use super::{Hierarchies, Hierarchy};
 
 /// Control groups that a scan returns at most.
-pub const SCAN_LIMIT: usize = 65_536;
+const SCAN_LIMIT: usize = 65_536;
 
 /// What a scan found.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -1,6 +1,6 @@
 //! CPU and memory of a control group.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use aftertrace_schemas::tables::CgroupStats;
 
@@ -28,7 +28,8 @@ impl CgroupStatsSource {
     /// What the group `path` uses; `None` when it is gone or nothing of it is readable.
     pub fn read(&mut self, path: &str) -> Option<CgroupStats> {
         let v2 = self.hierarchies.v2().and_then(|hierarchy| hierarchy.directory_of(path));
-        let v1 = |controller| self.hierarchies.v1(controller).and_then(|hierarchy| hierarchy.directory_of(path));
+        let v1 =
+            |controller| self.hierarchies.v1(controller).and_then(|hierarchy| hierarchy.directory_of(path));
         let (cpu, cpuacct, memory) = (v1("cpu"), v1("cpuacct"), v1("memory"));
         let mut row = CgroupStats {
             cgroup: path.to_owned(),
@@ -42,11 +43,14 @@ impl CgroupStatsSource {
         };
         // Directories of v1 first: where a controller has a hierarchy of its own, v2 does not have it.
         if let Some(directory) = cpuacct {
-            row.cpu_usage_ns = self.text(&directory, "cpuacct.usage").and_then(|text| fields(text).next().and_then(number));
+            row.cpu_usage_ns =
+                self.text(&directory, "cpuacct.usage").and_then(|text| fields(text).next().and_then(number));
         }
         if let Some(directory) = cpu {
-            row.cpu_throttled_ns = self.text(&directory, "cpu.stat").and_then(|text| keyed_number(text, b"throttled_time"));
-            let mut one = |name| self.text(&directory, name).and_then(|text| fields(text).next().and_then(number));
+            row.cpu_throttled_ns =
+                self.text(&directory, "cpu.stat").and_then(|text| keyed_number(text, b"throttled_time"));
+            let mut one =
+                |name| self.text(&directory, name).and_then(|text| fields(text).next().and_then(number));
             // Without a limit the quota is -1, which is no number here.
             row.cpu_limit_cores = cores(one("cpu.cfs_quota_us"), one("cpu.cfs_period_us"));
         }
@@ -72,7 +76,7 @@ impl CgroupStatsSource {
         found.then_some(row)
     }
 
-    fn complete_from_v2(&mut self, directory: &PathBuf, row: &mut CgroupStats) {
+    fn complete_from_v2(&mut self, directory: &Path, row: &mut CgroupStats) {
         if let Some(text) = self.text(directory, "cpu.stat") {
             let nanos = |key| keyed_number(text, key).map(|micros| micros.saturating_mul(NANOS_PER_MICRO));
             row.cpu_usage_ns = row.cpu_usage_ns.or_else(|| nanos(b"usage_usec"));
@@ -80,19 +84,21 @@ impl CgroupStatsSource {
         }
         if let Some(text) = self.text(directory, "cpu.max") {
             let mut parts = fields(text).map(number);
-            row.cpu_limit_cores = row.cpu_limit_cores.or(cores(parts.next().flatten(), parts.next().flatten()));
+            row.cpu_limit_cores =
+                row.cpu_limit_cores.or(cores(parts.next().flatten(), parts.next().flatten()));
         }
         if let Some(text) = self.text(directory, "memory.max") {
             row.memory_limit_bytes = row.memory_limit_bytes.or(fields(text).next().and_then(number));
         }
         if let Some(text) = self.text(directory, "memory.stat") {
             row.memory_anonymous_bytes = row.memory_anonymous_bytes.or_else(|| keyed_number(text, b"anon"));
-            row.memory_mapped_file_bytes = row.memory_mapped_file_bytes.or_else(|| keyed_number(text, b"file_mapped"));
+            row.memory_mapped_file_bytes =
+                row.memory_mapped_file_bytes.or_else(|| keyed_number(text, b"file_mapped"));
             row.memory_cache_bytes = row.memory_cache_bytes.or_else(|| keyed_number(text, b"file"));
         }
     }
 
-    fn text(&mut self, directory: &PathBuf, name: &str) -> Option<&[u8]> {
+    fn text(&mut self, directory: &Path, name: &str) -> Option<&[u8]> {
         self.reader.read(&directory.join(name), FILE_LIMIT_BYTES).ok()
     }
 }

@@ -1,4 +1,9 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -124,7 +129,10 @@ fn a_scan_gives_every_group_with_the_inode_of_its_directory() {
 fn v1_values_come_from_each_controllers_hierarchy() {
     let files = [
         ("sys/fs/cgroup/cpu,cpuacct/docker/abc/cpuacct.usage", "12345678\n"),
-        ("sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.stat", "nr_periods 5\nnr_throttled 1\nthrottled_time 777\n"),
+        (
+            "sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.stat",
+            "nr_periods 5\nnr_throttled 1\nthrottled_time 777\n",
+        ),
         ("sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_quota_us", "150000\n"),
         ("sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_period_us", "100000\n"),
         ("sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "67108864\n"),
@@ -181,7 +189,10 @@ fn v2_values_come_from_the_one_hierarchy() {
     ];
     let (_directory, hierarchies) = host(V2_MOUNTS, "0::/\n", &files);
     let row = CgroupStatsSource::new(hierarchies).read("/a").unwrap();
-    assert_eq!((row.cpu_usage_ns, row.cpu_throttled_ns, row.cpu_limit_cores), (Some(5_000), Some(7_000), Some(0.5)));
+    assert_eq!(
+        (row.cpu_usage_ns, row.cpu_throttled_ns, row.cpu_limit_cores),
+        (Some(5_000), Some(7_000), Some(0.5))
+    );
     assert_eq!(row.memory_limit_bytes, Some(1_048_576));
     assert_eq!(
         (row.memory_anonymous_bytes, row.memory_mapped_file_bytes, row.memory_cache_bytes),

@@ -57,7 +57,9 @@ fn v2_controllers_are_enabled_where_they_are_not_and_a_refusal_is_a_warning() {
 
 #[test]
 fn any_program_gives_a_name_that_is_one_path_component() {
-    for (program, name) in [("/", "command"), ("a b/c\nd", "c_d"), ("..", "command"), ("/usr/bin/my prog", "my_prog")] {
+    for (program, name) in
+        [("/", "command"), ("a b/c\nd", "c_d"), ("..", "command"), ("/usr/bin/my prog", "my_prog")]
+    {
         assert_eq!(group_name(Path::new(program)), name);
     }
     assert_eq!(group_name(Path::new(&"x".repeat(300))).len(), NAME_LIMIT_CHARACTERS);

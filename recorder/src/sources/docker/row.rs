@@ -38,7 +38,11 @@ pub(super) fn found(request: &DockerRequest, answer: ContainerInspectResponse) -
         labels: config.labels.map(sorted).unwrap_or_default(),
         environment: environment(&config.env.unwrap_or_default()),
         log_path: filled(answer.log_path),
-        pid: answer.state.and_then(|state| state.pid).and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0),
+        pid: answer
+            .state
+            .and_then(|state| state.pid)
+            .and_then(|pid| u32::try_from(pid).ok())
+            .filter(|pid| *pid > 0),
         ..empty(request, MetadataStatus::Found)
     }
 }

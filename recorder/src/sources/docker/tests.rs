@@ -82,8 +82,11 @@ impl StandIn {
             _ => ("400 Bad Request", r#"{"message":"client version is too new"}"#),
         };
         let length = body.len();
-        write!(stream, "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
-            .unwrap();
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
         None
     }
 }
@@ -181,7 +184,8 @@ fn a_hung_daemon_costs_one_deadline_and_then_nothing_until_it_is_tried_again() {
     // When it answers again, so do the containers that were owed an answer.
     daemon.behaviour.store(ANSWERS, Ordering::SeqCst);
     assert_eq!(next_status(&source).0, ProbeState::Active);
-    let mut ids = Vec::from(["a", "b", "c", "d"].map(|_| next_row(&source)).map(|row| (row.runtime_id, row.metadata)));
+    let mut ids =
+        Vec::from(["a", "b", "c", "d"].map(|_| next_row(&source)).map(|row| (row.runtime_id, row.metadata)));
     ids.sort_unstable();
     assert_eq!(ids, ["a", "b", "c", "d"].map(|id| (id.to_owned(), MetadataStatus::Found)));
 }

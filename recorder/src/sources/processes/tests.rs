@@ -1,4 +1,9 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -17,7 +22,8 @@ fn write_process(proc: &Path, pid: u32, stat: &str, cmdline: &[u8]) {
     let directory = proc.join(pid.to_string());
     fs::create_dir_all(directory.join("ns")).unwrap();
     fs::write(directory.join("stat"), stat).unwrap();
-    fs::write(directory.join("status"), "Name:\tx\nUid:\t1000\t0\t0\t0\nNSpid:\t77\t12\t3\nThreads:\t1\n").unwrap();
+    fs::write(directory.join("status"), "Name:\tx\nUid:\t1000\t0\t0\t0\nNSpid:\t77\t12\t3\nThreads:\t1\n")
+        .unwrap();
     fs::write(directory.join("cgroup"), "0::/docker/abc\n").unwrap();
     fs::write(directory.join("cmdline"), cmdline).unwrap();
     symlink("/usr/sbin/nginx (deleted)", directory.join("exe")).unwrap();
@@ -96,13 +102,10 @@ fn a_real_child_is_seen_until_it_ended() {
     let row = source.read_process(child.id()).unwrap();
     child.kill().unwrap();
     assert_eq!(row.parent_pid, std::process::id());
-    assert!(row.process_start_ns > 0 && row.process_start_ns % 10_000_000 == 0);
+    assert!(row.process_start_ns > 0 && row.process_start_ns.is_multiple_of(10_000_000));
     assert!(row.pid_namespace.is_some() && row.network_namespace.is_some() && row.mount_namespace.is_some());
     // Between fork and exec the child still has its parent's name, so that is not checked here.
-    let mut end = None;
-    while end.is_none() {
-        end = child.try_wait().unwrap();
-    }
+    child.wait().unwrap();
     assert_eq!(source.read_process(child.id()), None);
 }
 

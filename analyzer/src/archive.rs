@@ -16,7 +16,8 @@ pub(crate) fn extract(path: &Path, bytes: u64, progress: &mut dyn Progress) -> R
     if bytes == 0 {
         return Err(foreign("the file is empty".to_owned()));
     }
-    let not_tar = |error: io::Error| foreign(format!("neither a directory nor a readable tar archive of one: {error}"));
+    let not_tar =
+        |error: io::Error| foreign(format!("neither a directory nor a readable tar archive of one: {error}"));
     let file = File::open(path).map_err(OpenError::io(path))?;
     let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 20, file));
     // Readable for the owner only, whatever the archive says.
@@ -36,7 +37,8 @@ pub(crate) fn extract(path: &Path, bytes: u64, progress: &mut dyn Progress) -> R
             if let Some(parent) = place.parent() {
                 fs::create_dir_all(parent).map_err(OpenError::io(path))?;
             }
-            let mut out = OpenOptions::new().write(true).create_new(true).open(&place).map_err(OpenError::io(path))?;
+            let mut out =
+                OpenOptions::new().write(true).create_new(true).open(&place).map_err(OpenError::io(path))?;
             done = copy(&mut entry, &mut out, done, progress).map_err(not_tar)?;
         } else {
             return Err(refused("it is neither a file nor a directory"));

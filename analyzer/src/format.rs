@@ -133,7 +133,8 @@ pub fn columns(
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain([heading.chars().count()]).max().unwrap_or_default()
     };
-    let widths: Vec<usize> = headings.iter().enumerate().map(|(column, (heading, _))| width(column, heading)).collect();
+    let widths: Vec<usize> =
+        headings.iter().enumerate().map(|(column, (heading, _))| width(column, heading)).collect();
     let titles: Vec<String> = headings.iter().map(|(heading, _)| (*heading).to_owned()).collect();
     for row in std::iter::once(&titles).chain(rows) {
         let mut line = indent.to_owned();
@@ -157,7 +158,10 @@ mod tests {
     #[test]
     fn numbers_are_short_and_say_their_unit() {
         assert_eq!([count(0), count(999), count(1000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([bytes(0), bytes(1023), bytes(1024), bytes(1_509_949)], ["0 B", "1023 B", "1.00 KiB", "1.44 MiB"]);
+        assert_eq!(
+            [bytes(0), bytes(1023), bytes(1024), bytes(1_509_949)],
+            ["0 B", "1023 B", "1.00 KiB", "1.44 MiB"]
+        );
         assert_eq!(bytes(u64::MAX), "16.0 EiB");
         assert_eq!(
             [duration(5_000), duration(250_000_000), duration(12_340_000_000), duration(185_000_000_000)],

@@ -74,7 +74,9 @@ impl Info {
                     state: row.state.to_string(),
                     reason: row.reason.filter(|reason| !reason.is_empty()),
                 }),
-                Kind::Loss(row) => *losses.entry(format!("{}/{}", row.source, row.cause)).or_default() += row.lost,
+                Kind::Loss(row) => {
+                    *losses.entry(format!("{}/{}", row.source, row.cause)).or_default() += row.lost
+                }
                 _ => {}
             }
         }
@@ -126,7 +128,11 @@ impl Info {
             writeln!(out, "Format     version {format}, written by aftertrace {recorder}")?;
         }
         if let Some(host) = &self.host {
-            writeln!(out, "Host       {}, {}, kernel {}", host.hostname, host.architecture, host.kernel_version)?;
+            writeln!(
+                out,
+                "Host       {}, {}, kernel {}",
+                host.hostname, host.architecture, host.kernel_version
+            )?;
             writeln!(out, "           machine {}, boot {}", host.machine_id, host.boot_id)?;
         }
         let length = u64::try_from(self.ended.saturating_sub(self.started)).unwrap_or_default();
@@ -148,7 +154,13 @@ impl Info {
         let active = self.probes.iter().filter(|probe| probe.state == "active").count();
         writeln!(out, "Probes     {active} of {} active", self.probes.len())?;
         for probe in self.probes.iter().filter(|probe| probe.state != "active") {
-            writeln!(out, "           {} {}: {}", probe.probe, probe.state, probe.reason.as_deref().unwrap_or("no reason"))?;
+            writeln!(
+                out,
+                "           {} {}: {}",
+                probe.probe,
+                probe.state,
+                probe.reason.as_deref().unwrap_or("no reason")
+            )?;
         }
         let lost: u64 = self.losses.values().sum();
         writeln!(out, "Losses     {}", if lost == 0 { "none".to_owned() } else { count(lost) })?;
@@ -170,8 +182,12 @@ impl Info {
                 vec![table.table.to_owned(), count(table.rows), bytes(table.bytes), format!("{each:.1}")]
             })
             .collect();
-        let headings =
-            [("table", Align::Left), ("rows", Align::Right), ("on disk", Align::Right), ("bytes a row", Align::Right)];
+        let headings = [
+            ("table", Align::Left),
+            ("rows", Align::Right),
+            ("on disk", Align::Right),
+            ("bytes a row", Align::Right),
+        ];
         columns(out, "  ", &headings, &rows)
     }
 }

@@ -22,7 +22,9 @@ pub enum Moment {
 
 /// The text is no moment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no time: expected 2026-11-23T07:00:00Z, Unix seconds, +90s after the start, or -30s before the end")]
+#[error(
+    "`{0}` is no time: expected 2026-11-23T07:00:00Z, Unix seconds, +90s after the start, or -30s before the end"
+)]
 pub struct MomentError(String);
 
 impl Moment {
@@ -119,7 +121,8 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_by_name() {
-        for text in ["", "+", "-", "yesterday", "+5 parsecs", "12:00", "+s", "1.2.3", "99999999999999999999"] {
+        for text in ["", "+", "-", "yesterday", "+5 parsecs", "12:00", "+s", "1.2.3", "99999999999999999999"]
+        {
             let error = text.parse::<Moment>().unwrap_err();
             assert!(error.to_string().starts_with(&format!("`{text}` is no time")), "{error}");
         }

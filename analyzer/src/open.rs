@@ -159,7 +159,8 @@ fn open_segment(root: &Path, number: u32, sealed: bool, damage: &mut Vec<Damage>
     let folder = if sealed { layout::segment_dir(root, number) } else { layout::journal_dir(root, number) };
     let mut segment = Segment { number, sealed, cuts: Vec::new(), tables: Vec::new() };
     for table in TableId::ALL.iter().copied() {
-        let path = folder.join(if sealed { layout::parquet_name(table) } else { layout::journal_name(table) });
+        let path =
+            folder.join(if sealed { layout::parquet_name(table) } else { layout::journal_name(table) });
         let name = Trace::relative_name(root, &path);
         let found = match fs::symlink_metadata(&path) {
             Ok(kind) if kind.is_file() => table_file::describe(table, &path, &name, sealed, kind.len()),
@@ -182,7 +183,8 @@ fn open_segment(root: &Path, number: u32, sealed: bool, damage: &mut Vec<Damage>
 fn compare_with_manifest(manifest: &Manifest, segments: &[Segment], damage: &mut Vec<Damage>) {
     for listed in &manifest.segments {
         let folder = format!("{}/{}", layout::SEGMENTS, layout::segment_name(listed.number));
-        let Some(segment) = segments.iter().find(|segment| segment.number == listed.number && segment.sealed) else {
+        let Some(segment) = segments.iter().find(|segment| segment.number == listed.number && segment.sealed)
+        else {
             damage.push(Damage { file: folder, reason: "listed in the manifest, but missing".to_owned() });
             continue;
         };
@@ -195,7 +197,9 @@ fn compare_with_manifest(manifest: &Manifest, segments: &[Segment], damage: &mut
                 continue;
             }
             match present {
-                None => damage.push(Damage { file, reason: "listed in the manifest, but missing".to_owned() }),
+                None => {
+                    damage.push(Damage { file, reason: "listed in the manifest, but missing".to_owned() })
+                }
                 Some(found) if found.rows != expected.rows => {
                     let reason = format!("{} rows, the manifest says {}", found.rows, expected.rows);
                     damage.push(Damage { file, reason });

@@ -38,7 +38,9 @@ pub fn replay_from(
     progress: &mut dyn Progress,
 ) -> Replayed {
     let rows = trace.segments.iter().skip(first).map(crate::Segment::rows).sum();
-    drive(trace.observations_from(first), rows, until, progress, &mut |observation| registry.apply(observation))
+    drive(trace.observations_from(first), rows, until, progress, &mut |observation| {
+        registry.apply(observation)
+    })
 }
 
 /// Hands each observation up to `until` to `apply`.

@@ -56,7 +56,10 @@ pub(crate) fn describe(
 }
 
 /// Least and greatest value of a column of a batch.
-fn values<T: ArrowPrimitiveType<Native: Ord>>(batch: &RecordBatch, column: &str) -> Option<(T::Native, T::Native)> {
+fn values<T: ArrowPrimitiveType<Native: Ord>>(
+    batch: &RecordBatch,
+    column: &str,
+) -> Option<(T::Native, T::Native)> {
     let values = batch.column_by_name(column)?.as_primitive_opt::<T>()?.values();
     Some((values.iter().min().copied()?, values.iter().max().copied()?))
 }
@@ -103,7 +106,9 @@ impl Batches {
     /// The next rows, or `None` at the end.
     pub(crate) fn next(&mut self, table: TableId) -> Result<Option<Batch>, String> {
         let batch = match self {
-            Self::Parquet(reader) => guarded(|| reader.next().transpose().map_err(|error| error.to_string()))?,
+            Self::Parquet(reader) => {
+                guarded(|| reader.next().transpose().map_err(|error| error.to_string()))?
+            }
             Self::Journal(reader) => guarded(|| Ok(reader.next()))?,
         };
         batch.map(|batch| Batch::new(table, &batch).map_err(|error| error.to_string())).transpose()

@@ -11,9 +11,7 @@ use aftertrace_analyzer::verify::{Verification, verify};
 use aftertrace_analyzer::{Moment, Progress, ReportFormat, Trace, info, metrics};
 use anyhow::Context;
 
-use crate::args::{
-    AnalyzeArgs, AnalyzeVerb, MetricsArgs, MetricsFormat, RowFormat, SqlArgs, TextFormat,
-};
+use crate::args::{AnalyzeArgs, AnalyzeVerb, MetricsArgs, MetricsFormat, RowFormat, SqlArgs, TextFormat};
 use crate::progress::Bar;
 
 /// Answers as asked for.
@@ -86,7 +84,10 @@ fn run_sql(arguments: &SqlArgs) -> anyhow::Result<ExitCode> {
             .push(std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?);
     }
     if arguments.format == RowFormat::Parquet && arguments.output.is_none() {
-        anyhow::ensure!(!io::stdout().is_terminal(), "--format parquet: give --output FILE, or redirect the output");
+        anyhow::ensure!(
+            !io::stdout().is_terminal(),
+            "--format parquet: give --output FILE, or redirect the output"
+        );
     }
     let sql = Sql::open(&trace, &options)?;
     let mut out: Box<dyn Write + Send> = match &arguments.output {

@@ -35,10 +35,12 @@ pub enum Verb {
 /// `aftertrace record`.
 #[cfg(feature = "record")]
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 recorded; with a command, the command's own (128 + signal if it was killed);
+#[command(
+    after_help = "Exit codes: 0 recorded; with a command, the command's own (128 + signal if it was killed);
 1 the recording failed (the message says why, and what was written stays readable); 2 wrong usage.
 
-Needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; a kernel with BTF; tracefs.")]
+Needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; a kernel with BTF; tracefs."
+)]
 pub struct RecordArgs {
     /// Trace directory to create. It must not exist, or be empty; it is private (0700).
     #[arg(short, long, value_name = "DIR")]
@@ -91,9 +93,11 @@ pub struct RecordArgs {
 #[cfg(feature = "analyze")]
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
-#[command(after_help = "A TRACE is a directory that `aftertrace record` wrote, or a .tar of one. Without a verb: the summary.
+#[command(
+    after_help = "A TRACE is a directory that `aftertrace record` wrote, or a .tar of one. Without a verb: the summary.
 
-Exit codes: 0 done; 1 failed, or for `verify` usable with gaps; 2 wrong usage, or for `verify` unusable.")]
+Exit codes: 0 done; 1 failed, or for `verify` usable with gaps; 2 wrong usage, or for `verify` unusable."
+)]
 pub struct AnalyzeArgs {
     /// The trace to sum up.
     pub trace: Option<PathBuf>,

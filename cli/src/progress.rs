@@ -33,7 +33,8 @@ impl Progress for Bar {
             let Some((what, total)) = &self.step else { return };
             // Hidden by the library itself where standard error is no terminal.
             let bar = ProgressBar::with_draw_target(*total, ProgressDrawTarget::stderr_with_hz(10));
-            let template = if total.is_some() { "{msg} {wide_bar} {percent}% {eta}" } else { "{msg} {spinner} {pos}" };
+            let template =
+                if total.is_some() { "{msg} {wide_bar} {percent}% {eta}" } else { "{msg} {spinner} {pos}" };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }

@@ -37,7 +37,8 @@ pub(crate) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
 fn config(arguments: RecordArgs) -> anyhow::Result<RecordConfig> {
     let mut config = RecordConfig::new(arguments.output);
     config.duration = arguments.duration;
-    config.filter = Filter { cgroups: arguments.cgroup, containers: arguments.container, pids: arguments.pid };
+    config.filter =
+        Filter { cgroups: arguments.cgroup, containers: arguments.container, pids: arguments.pid };
     config.command = arguments.command;
     config.max_bytes = Some(arguments.max_size.as_u64()).filter(|bytes| *bytes > 0);
     config.max_age = arguments.max_age;

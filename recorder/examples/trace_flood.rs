@@ -5,7 +5,12 @@
 //! The rows are those of a connection storm between some dozens of local processes: connect, accept and two closes
 //! a connection, with ids, times and counters as the kernel side gives them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a measurement, not a product")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a measurement, not a product"
+)]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -64,7 +69,12 @@ struct Storm {
 
 impl Storm {
     fn new() -> Self {
-        Self { numbers: Numbers(0x9e37_79b9_7f4a_7c15), counters: [0; 2], open: Vec::new(), ready: Vec::new() }
+        Self {
+            numbers: Numbers(0x9e37_79b9_7f4a_7c15),
+            counters: [0; 2],
+            open: Vec::new(),
+            ready: Vec::new(),
+        }
     }
 
     fn next(&mut self) -> TcpEvent {
@@ -149,8 +159,11 @@ fn begin(connection: &Connection, side: usize, handshake_ns: Option<u64>) -> Tcp
 fn end(connection: &Connection, side: usize) -> TcpEvent {
     let (pid, start) = process(connection, side);
     let (local_port, remote_port) = ports(connection, side);
-    let (sent, received) =
-        if side == 0 { (connection.sent, connection.received) } else { (connection.received, connection.sent) };
+    let (sent, received) = if side == 0 {
+        (connection.sent, connection.received)
+    } else {
+        (connection.received, connection.sent)
+    };
     TcpEvent {
         kind: TcpEventKind::Close,
         connection_id: connection.ids[side],
@@ -268,9 +281,17 @@ fn main() {
         .iter()
         .filter_map(|segment| segment.tables.get("tcp_events"))
         .fold((0, 0), |(rows, bytes), table| (rows + table.rows, bytes + table.bytes));
-    println!("rows            {rows} in {:.1} s, {} segments, {lost} lost", took.as_secs_f64(), manifest.segments.len());
+    println!(
+        "rows            {rows} in {:.1} s, {} segments, {lost} lost",
+        took.as_secs_f64(),
+        manifest.segments.len()
+    );
     println!("bytes a row     {:.2}", bytes as f64 / rows as f64);
-    println!("cpu a row       {:.3} us ({:.3} us of it makes the row)", cpu * 1e6 / rows as f64, row_cost * 1e6);
+    println!(
+        "cpu a row       {:.3} us ({:.3} us of it makes the row)",
+        cpu * 1e6 / rows as f64,
+        row_cost * 1e6
+    );
     println!("peak memory     {} KiB ({} KiB before the writer)", peak, rss_before);
     println!("longest turn    {} ms of 20", longest.as_millis());
     println!("on disk         {} bytes", summary.stats.disk_bytes);

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use aftertrace_schemas::column::Timestamp;
 use aftertrace_schemas::tables::{
-    CgroupEvent, CgroupEventKind, ContainerSnapshot, HostSnapshot, NetworkNamespace, ProbeStatus, ProcessEvent,
-    ProcessEventKind, ProcessSnapshot, SocketKind, SocketSnapshot, TcpEvent, TcpEventKind,
+    CgroupEvent, CgroupEventKind, ContainerSnapshot, HostSnapshot, NetworkNamespace, ProbeStatus,
+    ProcessEvent, ProcessEventKind, ProcessSnapshot, SocketKind, SocketSnapshot, TcpEvent, TcpEventKind,
 };
 use aftertrace_schemas::{Kind, Observation, UnixNanos};
 use indexmap::IndexMap;
@@ -173,7 +173,8 @@ impl LiveState {
                 self.insert_process(row);
             }
             ProcessEventKind::Exec => {
-                let known = self.processes.get(&event.pid).filter(|row| row.process_start_ns == process_start_ns);
+                let known =
+                    self.processes.get(&event.pid).filter(|row| row.process_start_ns == process_start_ns);
                 let row = ProcessSnapshot {
                     pid: event.pid,
                     process_start_ns,
@@ -189,13 +190,16 @@ impl LiveState {
                         .or(known.map(|row| row.namespace_pid))
                         .unwrap_or(event.pid),
                     pid_namespace: event.pid_namespace.or(known.and_then(|row| row.pid_namespace)),
-                    network_namespace: event.network_namespace.or(known.and_then(|row| row.network_namespace)),
+                    network_namespace: event
+                        .network_namespace
+                        .or(known.and_then(|row| row.network_namespace)),
                     mount_namespace: event.mount_namespace.or(known.and_then(|row| row.mount_namespace)),
                 };
                 self.insert_process(row);
             }
             ProcessEventKind::Exit => {
-                if self.processes.get(&event.pid).is_some_and(|row| row.process_start_ns == process_start_ns) {
+                if self.processes.get(&event.pid).is_some_and(|row| row.process_start_ns == process_start_ns)
+                {
                     self.processes.swap_remove(&event.pid);
                 }
             }

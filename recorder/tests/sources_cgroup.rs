@@ -57,14 +57,18 @@ fn a_command_and_its_children_run_in_a_group_of_their_own_that_is_measured_and_r
     // The ids are those that a scan finds, which are those that the kernel side reports.
     let mut ids: Vec<(u32, u64)> = group.ids().collect();
     let scan = hierarchies.scan_below(&path);
-    let mut scanned: Vec<(u32, u64)> = scan.groups.iter().map(|row| (row.hierarchy_id, row.cgroup_id)).collect();
+    let mut scanned: Vec<(u32, u64)> =
+        scan.groups.iter().map(|row| (row.hierarchy_id, row.cgroup_id)).collect();
     ids.sort_unstable();
     scanned.sort_unstable();
     assert_eq!(ids, scanned);
     assert!(scan.groups.iter().all(|row| row.path == path));
 
     // A child of the shell works a little and then stays, to be found in the same group.
-    let mut shell = spawn_in(&group, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 60 & echo $! > /dev/null; wait");
+    let mut shell = spawn_in(
+        &group,
+        "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 60 & echo $! > /dev/null; wait",
+    );
     let deadline = Instant::now() + Duration::from_secs(20);
     let children = format!("/proc/{0}/task/{0}/children", shell.0.id());
     let child = loop {

@@ -80,7 +80,8 @@ impl Daemon {
         fs::create_dir_all(root.join("bin")).unwrap();
         fs::copy(busybox().expect("checked before"), root.join("bin/busybox")).unwrap();
         let archive = self.directory.path().join("root.tar");
-        let made = Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg(".").status().unwrap();
+        let made =
+            Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg(".").status().unwrap();
         assert!(made.success());
         self.docker(&["import", &archive.display().to_string(), name]);
     }
@@ -155,8 +156,26 @@ fn a_real_container_is_told_of_by_every_source_and_a_stopped_daemon_delays_nothi
     let daemon = Daemon::start();
     daemon.import_image("aftertrace-test:1");
     let id = daemon.docker(&[
-        "run", "-d", "--name", "web", "--network", "none", "--memory", "64m", "--cpus", "0.5", "--label", "team=shop",
-        "-e", "NOMAD_JOB_NAME=orders", "-e", "PASSWORD=hunter2", "aftertrace-test:1", "/bin/busybox", "sleep", "600",
+        "run",
+        "-d",
+        "--name",
+        "web",
+        "--network",
+        "none",
+        "--memory",
+        "64m",
+        "--cpus",
+        "0.5",
+        "--label",
+        "team=shop",
+        "-e",
+        "NOMAD_JOB_NAME=orders",
+        "-e",
+        "PASSWORD=hunter2",
+        "aftertrace-test:1",
+        "/bin/busybox",
+        "sleep",
+        "600",
     ]);
     let pid: u32 = daemon.docker(&["inspect", "-f", "{{.State.Pid}}", &id]).parse().unwrap();
 

@@ -97,7 +97,10 @@ fn killed_at_many_moments_a_trace_always_opens_and_loses_at_most_the_interval() 
         if let Some((_, at)) = appended.iter().find(|(seq, _)| *seq >= missing) {
             let lost = killed - *at;
             worst = worst.max(lost);
-            assert!(lost <= INTERVAL + SCHEDULING, "round {round}: lost {lost:?} of {moment:?}, from {missing} on");
+            assert!(
+                lost <= INTERVAL + SCHEDULING,
+                "round {round}: lost {lost:?} of {moment:?}, from {missing} on"
+            );
         }
     }
     println!("the most that a kill cost: {worst:?}, with a journal interval of {INTERVAL:?}");

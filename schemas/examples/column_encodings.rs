@@ -3,9 +3,14 @@
 //! `cargo run --release -p aftertrace-schemas --example column_encodings -- SEGMENT/tcp_events.parquet`
 //!
 //! Prints bytes and nanoseconds a row for each layout that the column's type has; the one that the table declares is
-//! marked. Choices are kept in `docs/decisions/0002-column-encodings.md`.
+//! named beside.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a measurement, not a product")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a measurement, not a product"
+)]
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +27,12 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 
 /// Bytes and time that a column takes.
-fn measure(batches: &[RecordBatch], dictionary: bool, encoding: Option<Encoding>, level: i32) -> Option<(usize, Duration)> {
+fn measure(
+    batches: &[RecordBatch],
+    dictionary: bool,
+    encoding: Option<Encoding>,
+    level: i32,
+) -> Option<(usize, Duration)> {
     let mut properties = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_2_0)
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(level).unwrap()))
@@ -48,7 +58,8 @@ fn main() {
     let name = std::path::Path::new(&path).file_stem().unwrap().to_str().unwrap().to_owned();
     let table = TableId::from_name(&name).expect("a file named after its table");
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
-    let batches: Vec<RecordBatch> = reader.with_batch_size(4096).build().unwrap().map(Result::unwrap).collect();
+    let batches: Vec<RecordBatch> =
+        reader.with_batch_size(4096).build().unwrap().map(Result::unwrap).collect();
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     println!("{name}: {rows} rows, zstd level 1; bytes a row (nanoseconds a row)");
     println!("| column | declared | dictionary | delta | byte stream split | plain |");
@@ -64,7 +75,8 @@ fn main() {
             .collect();
         let cell = |dictionary, encoding| {
             // A layout that a type does not have makes the writer panic.
-            let measured = catch_unwind(AssertUnwindSafe(|| measure(&one, dictionary, encoding, 1))).ok().flatten();
+            let measured =
+                catch_unwind(AssertUnwindSafe(|| measure(&one, dictionary, encoding, 1))).ok().flatten();
             measured.map_or(String::new(), |(bytes, time)| {
                 format!("{:.2} ({})", bytes as f64 / rows as f64, time.as_nanos() / rows as u128)
             })

@@ -13,7 +13,8 @@ use common::{batch, observations, parquet_file, parquet_rows};
 
 fn without(rows: &RecordBatch, column: &str) -> RecordBatch {
     let schema = rows.schema();
-    let kept: Vec<usize> = (0..rows.num_columns()).filter(|index| schema.field(*index).name() != column).collect();
+    let kept: Vec<usize> =
+        (0..rows.num_columns()).filter(|index| schema.field(*index).name() != column).collect();
     assert_eq!(kept.len() + 1, rows.num_columns(), "{column} is a column");
     rows.project(&kept).unwrap()
 }
@@ -73,7 +74,8 @@ fn a_column_that_a_newer_version_added_is_passed_over() {
 #[test]
 fn a_column_of_another_type_is_named_with_both_types() {
     let rows = without(&batch(TableId::Loss, &[1]), "lost");
-    let other = with(&rows, Field::new("lost", DataType::UInt32, false), Arc::new(UInt32Array::from(vec![1])));
+    let other =
+        with(&rows, Field::new("lost", DataType::UInt32, false), Arc::new(UInt32Array::from(vec![1])));
     let error = Batch::new(TableId::Loss, &other).err().unwrap();
     assert_eq!(error.to_string(), "column `losses.lost` has type UInt32, expected UInt64");
 }

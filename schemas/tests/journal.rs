@@ -1,6 +1,6 @@
 //! A journal gives every whole batch, whatever happened to its files.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod common;
 
@@ -178,7 +178,12 @@ fn a_length_that_the_file_does_not_have_is_not_allocated() {
     let mut stream = journal.stream[..schema].to_vec();
     stream.extend([0xff, 0xff, 0xff, 0xff, 0xf0, 0xff, 0xff, 0x7f]);
     let cut = journal.read(&stream, None).cut.unwrap();
-    assert_eq!((cut.lost_bytes, cut.reason.contains("in the middle of a batch")), (8, true), "{}", cut.reason);
+    assert_eq!(
+        (cut.lost_bytes, cut.reason.contains("in the middle of a batch")),
+        (8, true),
+        "{}",
+        cut.reason
+    );
 }
 
 #[test]
@@ -186,7 +191,8 @@ fn a_growing_journal_reads_at_any_moment() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("losses.arrows");
     let checksums = fs::File::create(dir.path().join("losses.crc")).unwrap();
-    let mut writer = JournalWriter::create(fs::File::create(&path).unwrap(), checksums, &TABLE.schema()).unwrap();
+    let mut writer =
+        JournalWriter::create(fs::File::create(&path).unwrap(), checksums, &TABLE.schema()).unwrap();
     for count in 0..20 {
         let mut reader = JournalReader::open(&path).unwrap();
         assert_eq!(reader.by_ref().count(), count);

@@ -73,9 +73,13 @@ fn columns_have_the_layout_that_their_table_declares() {
             let place = format!("{}.{name}: {encodings:?}", table.name());
             assert!(matches!(column.compression(), Compression::ZSTD(_)), "{place}");
             match definition.encoding {
-                aftertrace_schemas::Encoding::Dictionary => assert!(has(Encoding::RLE_DICTIONARY) || boolean, "{place}"),
+                aftertrace_schemas::Encoding::Dictionary => {
+                    assert!(has(Encoding::RLE_DICTIONARY) || boolean, "{place}")
+                }
                 aftertrace_schemas::Encoding::Delta => assert!(has(Encoding::DELTA_BINARY_PACKED), "{place}"),
-                aftertrace_schemas::Encoding::ByteStreamSplit => assert!(has(Encoding::BYTE_STREAM_SPLIT), "{place}"),
+                aftertrace_schemas::Encoding::ByteStreamSplit => {
+                    assert!(has(Encoding::BYTE_STREAM_SPLIT), "{place}")
+                }
                 aftertrace_schemas::Encoding::Plain => {
                     assert!(has(Encoding::PLAIN) && !has(Encoding::RLE_DICTIONARY), "{place}");
                     assert!(column.statistics().is_none(), "{place}");

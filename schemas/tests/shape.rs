@@ -18,9 +18,12 @@ fn compare<'a>(released: &str, now: &'a str) -> Result<Vec<&'a str>, String> {
         return Err(format!("`{gone}` was released and is gone or changed: old traces could not be read"));
     }
     let added: Vec<&str> = now.lines().filter(|line| !known.contains(line)).collect();
-    let breaking = |line: &&&str| line.ends_with(" required") && table(line).is_some_and(|table| tables.contains(table));
+    let breaking =
+        |line: &&&str| line.ends_with(" required") && table(line).is_some_and(|table| tables.contains(table));
     match added.iter().find(breaking) {
-        Some(line) => Err(format!("`{line}` is new in a released table: it must be nullable, old traces lack it")),
+        Some(line) => {
+            Err(format!("`{line}` is new in a released table: it must be nullable, old traces lack it"))
+        }
         None => Ok(added),
     }
 }
@@ -49,7 +52,9 @@ fn the_released_shape_only_grows() {
 #[test]
 fn a_removed_a_retyped_and_a_newly_required_column_are_refused() {
     let released = "a.x UInt64 required\na.y Utf8 nullable\n";
-    assert!(compare(released, "a.x UInt64 required\n").unwrap_err().contains("`a.y Utf8 nullable` was released"));
+    assert!(
+        compare(released, "a.x UInt64 required\n").unwrap_err().contains("`a.y Utf8 nullable` was released")
+    );
     assert!(compare(released, "a.x UInt32 required\na.y Utf8 nullable\n").is_err());
     assert!(compare(released, "a.x UInt64 nullable\na.y Utf8 nullable\n").is_err());
     let required = format!("{released}a.z Utf8 required\n");

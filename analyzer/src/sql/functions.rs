@@ -48,7 +48,10 @@ pub(super) fn register(context: &SessionContext, identities: Identities) {
 }
 
 /// Applies a function of one column; a constant stays one.
-fn each(arguments: &[ColumnarValue], function: impl Fn(&ArrayRef) -> Result<ArrayRef>) -> Result<ColumnarValue> {
+fn each(
+    arguments: &[ColumnarValue],
+    function: impl Fn(&ArrayRef) -> Result<ArrayRef>,
+) -> Result<ColumnarValue> {
     match arguments {
         [ColumnarValue::Array(column)] => Ok(ColumnarValue::Array(function(column)?)),
         [ColumnarValue::Scalar(value)] => {
@@ -66,7 +69,8 @@ fn ip_text(column: &ArrayRef) -> Result<ArrayRef> {
     for address in addresses {
         match address.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok()) {
             Some(bytes) => {
-                write!(texts, "{}", Ip(bytes)).map_err(|error| DataFusionError::Execution(error.to_string()))?;
+                write!(texts, "{}", Ip(bytes))
+                    .map_err(|error| DataFusionError::Execution(error.to_string()))?;
                 texts.append_value("");
             }
             None => texts.append_null(),
@@ -80,7 +84,9 @@ fn ip_bytes(column: &ArrayRef) -> Result<ArrayRef> {
     for text in as_string_array(column)? {
         let address = text.map(|text| {
             let address: std::result::Result<IpAddr, _> = text.trim().parse();
-            address.map(Ip::from).map_err(|_| DataFusionError::Execution(format!("`{text}` is no IP address")))
+            address
+                .map(Ip::from)
+                .map_err(|_| DataFusionError::Execution(format!("`{text}` is no IP address")))
         });
         address.transpose()?.append(&mut addresses);
     }
@@ -92,7 +98,8 @@ fn container_ids(column: &ArrayRef, identities: &Identities) -> Result<ArrayRef>
     let mut known: HashMap<&str, Option<String>> = HashMap::new();
     let mut ids = StringBuilder::with_capacity(paths.len(), paths.len() * 32);
     for path in paths {
-        let id = path.and_then(|path| known.entry(path).or_insert_with(|| identities.container_id(path)).as_deref());
+        let id = path
+            .and_then(|path| known.entry(path).or_insert_with(|| identities.container_id(path)).as_deref());
         ids.append_option(id);
     }
     Ok(Arc::new(ids.finish()))

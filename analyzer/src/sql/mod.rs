@@ -27,8 +27,8 @@ use datafusion::sql::parser::{DFParser, Statement};
 use futures::StreamExt;
 use tokio::runtime::{Builder, Runtime};
 
-pub use output::RowFormat;
 pub(crate) use functions::error_name;
+pub use output::RowFormat;
 pub use prompt::{PromptError, prompt};
 
 use crate::Trace;
@@ -118,7 +118,8 @@ impl Sql {
         let parquet = &mut config.options_mut().execution.parquet;
         parquet.pushdown_filters = true;
         parquet.reorder_filters = true;
-        let environment = RuntimeEnvBuilder::new().with_memory_limit(options.memory_limit_bytes, 1.0).build_arc()?;
+        let environment =
+            RuntimeEnvBuilder::new().with_memory_limit(options.memory_limit_bytes, 1.0).build_arc()?;
         let context = SessionContext::new_with_config_rt(config, environment);
         let catalog = context.catalog(CATALOG).ok_or_else(|| SqlError::Query("no catalog".to_owned()))?;
         catalog.register_schema(RAW, Arc::new(MemorySchemaProvider::new()))?;
@@ -172,7 +173,9 @@ impl Sql {
             })
         }));
         run.unwrap_or_else(|_| {
-            Err(SqlError::Query("the engine gave up: a file may be damaged; `analyze verify` names it".to_owned()))
+            Err(SqlError::Query(
+                "the engine gave up: a file may be damaged; `analyze verify` names it".to_owned(),
+            ))
         })
     }
 

@@ -59,12 +59,15 @@ impl<'o> Printer<'o> {
                 writer.write(&RecordBatch::new_empty(schema.clone())).map_err(output)?;
                 Kind::Csv(Box::new(writer), schema)
             }
-            RowFormat::Json => {
-                Kind::Json(json::WriterBuilder::new().with_explicit_nulls(true).build::<_, json::writer::LineDelimited>(out))
-            }
+            RowFormat::Json => Kind::Json(
+                json::WriterBuilder::new()
+                    .with_explicit_nulls(true)
+                    .build::<_, json::writer::LineDelimited>(out),
+            ),
             RowFormat::Parquet => {
                 let level = ZstdLevel::try_new(3).map_err(|error| SqlError::Query(error.to_string()))?;
-                let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
+                let properties =
+                    WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
                 let writer = ArrowWriter::try_new(out, schema, Some(properties));
                 Kind::Parquet(Box::new(writer.map_err(|error| SqlError::Query(error.to_string()))?))
             }
@@ -78,7 +81,9 @@ impl<'o> Printer<'o> {
             Kind::Table(table) => table.print(batch)?,
             Kind::Csv(writer, schema) => writer.write(&flattened(batch, schema)?).map_err(output)?,
             Kind::Json(writer) => writer.write(batch).map_err(output)?,
-            Kind::Parquet(writer) => writer.write(batch).map_err(|error| SqlError::Query(error.to_string()))?,
+            Kind::Parquet(writer) => {
+                writer.write(batch).map_err(|error| SqlError::Query(error.to_string()))?
+            }
         }
         Ok(())
     }
@@ -177,10 +182,12 @@ impl<'o> Table<'o> {
     fn flush(&mut self) -> io::Result<()> {
         if self.widths.is_none() {
             let widest = |column: usize, name: &String| {
-                let cells = self.waiting.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+                let cells =
+                    self.waiting.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
                 cells.chain([name.chars().count()]).max().unwrap_or_default()
             };
-            let widths: Vec<usize> = self.names.iter().enumerate().map(|(column, name)| widest(column, name)).collect();
+            let widths: Vec<usize> =
+                self.names.iter().enumerate().map(|(column, name)| widest(column, name)).collect();
             line(self.out, &self.names, &widths, &[])?;
             let rule: Vec<String> = widths.iter().map(|width| "-".repeat(width + 2)).collect();
             writeln!(self.out, "{}", rule.join("+"))?;
@@ -226,7 +233,11 @@ fn line(out: &mut (dyn Write + Send), cells: &[String], widths: &[usize], right:
         let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
         let before = right.get(column).copied().unwrap_or_default();
         text.push(' ');
-        text.extend(if before { [padding.as_str(), cell.as_str()] } else { [cell.as_str(), padding.as_str()] });
+        text.extend(if before {
+            [padding.as_str(), cell.as_str()]
+        } else {
+            [cell.as_str(), padding.as_str()]
+        });
     }
     writeln!(out, "{}", text.trim_end())
 }

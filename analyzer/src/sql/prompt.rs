@@ -74,7 +74,9 @@ pub fn prompt(sql: &Sql, name: &str, out: &mut (dyn Write + Send), style: Style)
                 timing = !timing;
                 writeln!(out, "Timing is {}.", if timing { "on" } else { "off" })?;
             }
-            [command, ..] if command.starts_with('\\') => writeln!(out, "unknown command {command}; \\? helps")?,
+            [command, ..] if command.starts_with('\\') => {
+                writeln!(out, "unknown command {command}; \\? helps")?
+            }
             _ => {
                 cancelled.store(false, Ordering::Relaxed);
                 run(sql, &line, out, style, timing, &cancelled)?;
@@ -168,7 +170,12 @@ impl Assistant {
 impl Completer for Assistant {
     type Candidate = Pair;
 
-    fn complete(&self, line: &str, position: usize, _context: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
+    fn complete(
+        &self,
+        line: &str,
+        position: usize,
+        _context: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let (start, words) = self.completions(line.get(..position).unwrap_or(line));
         Ok((start, words.into_iter().map(|word| Pair { display: word.clone(), replacement: word }).collect()))
     }
@@ -177,7 +184,10 @@ impl Completer for Assistant {
 impl Validator for Assistant {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let line = context.input().trim();
-        let whole = line.is_empty() || line.ends_with(';') || line.starts_with('\\') || matches!(line, "quit" | "exit");
+        let whole = line.is_empty()
+            || line.ends_with(';')
+            || line.starts_with('\\')
+            || matches!(line, "quit" | "exit");
         Ok(if whole { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
 }

@@ -7,7 +7,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use aftertrace_schemas::TableId;
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampNanosecondArray, UInt64Array, new_null_array};
+use arrow::array::{
+    ArrayRef, BooleanArray, RecordBatch, TimestampNanosecondArray, UInt64Array, new_null_array,
+};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -51,11 +53,14 @@ impl TraceTable {
         let keep = conjunction(filters.iter().cloned()).and_then(|filter| {
             let schema = DFSchema::try_from(self.schema.as_ref().clone()).ok()?;
             let filter = state.create_physical_expr(filter, &schema).ok()?;
-            let predicate = PruningPredicateBuilder::new().with_file_schema(self.schema.clone()).build(filter)?;
+            let predicate =
+                PruningPredicateBuilder::new().with_file_schema(self.schema.clone()).build(filter)?;
             predicate.prune(&Ranges(&self.files)).ok()
         });
         match keep {
-            Some(keep) => self.files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file).collect(),
+            Some(keep) => {
+                self.files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file).collect()
+            }
             None => self.files.iter().collect(),
         }
     }
@@ -69,7 +74,8 @@ impl TraceTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let parquet = state.default_table_options().parquet;
         let source = ParquetSource::new(self.schema.clone()).with_table_parquet_options(parquet.clone());
-        let files: Vec<_> = files.iter().map(|file| partitioned(file, &self.schema)).collect::<Result<_>>()?;
+        let files: Vec<_> =
+            files.iter().map(|file| partitioned(file, &self.schema)).collect::<Result<_>>()?;
         let groups = FileGroup::new(files).split_files(state.config().target_partitions());
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
             .with_file_groups(groups)
@@ -79,7 +85,11 @@ impl TraceTable {
         ParquetFormat::default().with_options(parquet).create_physical_plan(state, config).await
     }
 
-    fn scan_journals(&self, files: &[&TableFile], projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn scan_journals(
+        &self,
+        files: &[&TableFile],
+        projection: Option<&Vec<usize>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut batches = Vec::new();
         for file in files {
             let read = journal_batches(&file.path)
@@ -113,7 +123,8 @@ impl TableProvider for TraceTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let (sealed, journals): (Vec<_>, Vec<_>) = self.pruned(state, filters).into_iter().partition(|file| file.sealed);
+        let (sealed, journals): (Vec<_>, Vec<_>) =
+            self.pruned(state, filters).into_iter().partition(|file| file.sealed);
         let mut plans = Vec::new();
         if !sealed.is_empty() {
             plans.push(self.scan_parquet(state, &sealed, projection, limit).await?);
@@ -136,7 +147,8 @@ impl TableProvider for TraceTable {
 }
 
 fn partitioned(file: &TableFile, schema: &SchemaRef) -> Result<PartitionedFile> {
-    let location = Path::from_filesystem_path(&file.path).map_err(|error| DataFusionError::External(Box::new(error)))?;
+    let location =
+        Path::from_filesystem_path(&file.path).map_err(|error| DataFusionError::External(Box::new(error)))?;
     let last_modified = std::fs::metadata(&file.path)?.modified()?.into();
     let meta = ObjectMeta { location, last_modified, size: file.bytes, e_tag: None, version: None };
     Ok(PartitionedFile::new_from_meta(meta).with_statistics(Arc::new(statistics(file, schema))))
@@ -148,7 +160,9 @@ fn statistics(file: &TableFile, schema: &SchemaRef) -> Statistics {
     statistics.num_rows = usize::try_from(file.rows).map_or(Precision::Absent, Precision::Exact);
     for (field, column) in schema.fields().iter().zip(&mut statistics.column_statistics) {
         let range = match field.name().as_str() {
-            "seq" => file.seqs.map(|(from, to)| (ScalarValue::UInt64(Some(from)), ScalarValue::UInt64(Some(to)))),
+            "seq" => {
+                file.seqs.map(|(from, to)| (ScalarValue::UInt64(Some(from)), ScalarValue::UInt64(Some(to))))
+            }
             "time" => file.times.map(|(from, to)| (time(from), time(to))),
             _ => None,
         };

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 
 use aftertrace_schemas::column::Ip;
 use aftertrace_schemas::tables::{
-    CgroupEvent, CgroupEventKind, CgroupStats, ProcessEvent, ProcessEventKind, SocketKind, TcpEvent, TcpEventKind,
+    CgroupEvent, CgroupEventKind, CgroupStats, ProcessEvent, ProcessEventKind, SocketKind, TcpEvent,
+    TcpEventKind,
 };
 use aftertrace_schemas::{Kind, Observation};
 use rustc_hash::FxBuildHasher;
@@ -137,12 +138,18 @@ impl Fold {
                 let owner = self.owner(row.pid, row.process_start_ns);
                 let key = self.key(owner, destination(row.remote_ip, row.remote_port));
                 self.talkers.entry(key).or_default().talker.connects += 1;
-                let connection =
-                    Connection { talker: key, bytes_sent: row.bytes_sent, bytes_received: row.bytes_received };
+                let connection = Connection {
+                    talker: key,
+                    bytes_sent: row.bytes_sent,
+                    bytes_received: row.bytes_received,
+                };
                 self.connections.insert(row.connection_id, connection);
             }
             Kind::Tcp(row) => self.tcp(row),
-            Kind::File(row) => self.totals.files_opened += u64::from(row.kind == aftertrace_schemas::tables::FileEventKind::Open),
+            Kind::File(row) => {
+                self.totals.files_opened +=
+                    u64::from(row.kind == aftertrace_schemas::tables::FileEventKind::Open)
+            }
             _ => {}
         }
     }
@@ -170,7 +177,9 @@ impl Fold {
         let mut talkers: Vec<Talker> = self.talkers.into_iter().map(talker).collect();
         talkers.sort_by(|a, b| {
             let weight = |t: &Talker| (t.connects + t.failed, t.bytes_sent + t.bytes_received);
-            weight(b).cmp(&weight(a)).then_with(|| (&a.container, a.destination).cmp(&(&b.container, b.destination)))
+            weight(b)
+                .cmp(&weight(a))
+                .then_with(|| (&a.container, a.destination).cmp(&(&b.container, b.destination)))
         });
         (self.totals, containers, talkers)
     }
@@ -233,7 +242,8 @@ impl Fold {
     }
 
     fn process_event(&mut self, row: &ProcessEvent) {
-        let start_ns = row.process_start_ns.or_else(|| self.start_of.get(&row.pid).copied()).unwrap_or_default();
+        let start_ns =
+            row.process_start_ns.or_else(|| self.start_of.get(&row.pid).copied()).unwrap_or_default();
         match row.kind {
             ProcessEventKind::Start => {
                 self.totals.processes_started += 1;
@@ -245,7 +255,8 @@ impl Fold {
                 }
             }
             ProcessEventKind::Exit => {
-                let failed = row.signal.is_some_and(|signal| signal != 0) || row.exit_code.is_some_and(|code| code != 0);
+                let failed = row.signal.is_some_and(|signal| signal != 0)
+                    || row.exit_code.is_some_and(|code| code != 0);
                 self.totals.processes_failed += u64::from(failed);
                 self.start_of.remove(&row.pid);
             }
@@ -264,7 +275,8 @@ impl Fold {
                 self.made.insert(row.path.clone());
             }
             CgroupEventKind::Attached => {
-                let start_ns = row.pid.and_then(|pid| row.process_start_ns.or_else(|| self.start_of.get(&pid).copied()));
+                let start_ns =
+                    row.pid.and_then(|pid| row.process_start_ns.or_else(|| self.start_of.get(&pid).copied()));
                 if let (Some(pid), Some(start_ns), Some(cgroup)) = (row.pid, start_ns, &row.process_cgroup) {
                     self.moved(pid, start_ns, cgroup);
                 }
@@ -283,7 +295,8 @@ impl Fold {
             let cpu = self.cpu.entry(row.cgroup.clone()).or_insert(Cpu { from_ns, to_ns: usage_ns });
             cpu.to_ns = usage_ns;
         }
-        let memory = row.memory_anonymous_bytes.map(|bytes| bytes + row.memory_mapped_file_bytes.unwrap_or_default());
+        let memory =
+            row.memory_anonymous_bytes.map(|bytes| bytes + row.memory_mapped_file_bytes.unwrap_or_default());
         let name = self.name(Some(&row.cgroup));
         let container = self.container(name);
         container.memory_bytes = container.memory_bytes.max(memory);
@@ -291,7 +304,11 @@ impl Fold {
 
     fn key(&mut self, container: Name, destination: Option<SocketAddr>) -> TalkerKey {
         let key = (container, destination);
-        if self.talkers.len() >= MOST_TALKERS && !self.talkers.contains_key(&key) { (container, None) } else { key }
+        if self.talkers.len() >= MOST_TALKERS && !self.talkers.contains_key(&key) {
+            (container, None)
+        } else {
+            key
+        }
     }
 
     fn tcp(&mut self, row: &TcpEvent) {

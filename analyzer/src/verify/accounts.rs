@@ -72,6 +72,8 @@ struct Part {
     number: u32,
     /// `recorded` where the segment begins and where it ends.
     growth: BTreeMap<Key, (u64, u64)>,
+    /// Past the accounts with which the segment opens: one that first shows now began at nothing.
+    opened: bool,
     rows: BTreeMap<Group, u64>,
     lost_rows: BTreeMap<String, u64>,
     complete: bool,
@@ -119,9 +121,15 @@ impl Accounts {
 
     pub(super) fn add_entry(&mut self, row: &LedgerEntry) {
         let key = (row.program.clone(), row.cpu);
-        let growth = self.current.growth.entry(key.clone()).or_insert((row.recorded, row.recorded));
+        let opening = if self.current.opened { 0 } else { row.recorded };
+        let growth = self.current.growth.entry(key.clone()).or_insert((opening, row.recorded));
         growth.1 = row.recorded;
         self.latest.insert(key, row.clone());
+    }
+
+    /// The snapshot that opens the segment is over.
+    pub(super) fn end_opening(&mut self) {
+        self.current.opened = true;
     }
 
     pub(super) fn add_lost_rows(&mut self, table: &str, lost: u64) {
@@ -157,7 +165,8 @@ impl Accounts {
     pub(super) fn segment_imbalances(&self) -> Vec<String> {
         let mut found = Vec::new();
         for part in self.parts.iter().filter(|part| part.complete) {
-            let groups = Group::ALL.into_iter().filter(|group| part.has(*group)).map(|group| part.group(group));
+            let groups =
+                Group::ALL.into_iter().filter(|group| part.has(*group)).map(|group| part.group(group));
             for account in groups.filter(|account| !account.balances()) {
                 let GroupAccount { group, rows, recorded, lost_by_writer } = account;
                 let (number, words) = (part.number, group.words());
@@ -188,7 +197,9 @@ impl Accounts {
                 found.push(format!("{program}: {submitted} records submitted, {received} received"));
             }
             if received != set_aside.saturating_add(recorded) {
-                found.push(format!("{program}: received {received} is not set aside {set_aside} + recorded {recorded}"));
+                found.push(format!(
+                    "{program}: received {received} is not set aside {set_aside} + recorded {recorded}"
+                ));
             }
         }
         found

@@ -51,7 +51,9 @@ impl Group {
                 ProcessEventKind::Other => None,
             },
             Kind::Cgroup(row) => match row.kind {
-                CgroupEventKind::Created | CgroupEventKind::Removed | CgroupEventKind::Attached => Some(Self::Cgroup),
+                CgroupEventKind::Created | CgroupEventKind::Removed | CgroupEventKind::Attached => {
+                    Some(Self::Cgroup)
+                }
                 CgroupEventKind::Existing | CgroupEventKind::Other => None,
             },
             Kind::File(row) => (row.kind == FileEventKind::Open).then_some(Self::FileOpen),
@@ -60,6 +62,8 @@ impl Group {
                 TcpEventKind::Other => None,
                 _ => Some(Self::Tcp),
             },
+            // An end that the sweep found in the kernel has counters; one that the recorder inferred has none.
+            Kind::Tcp(row) if row.bytes_sent.is_some() => Some(Self::TcpStatistics),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ mod text;
 
 use std::io::Write;
 
-use aftertrace_schemas::tables::ProbeState;
+use aftertrace_schemas::tables::{MarkKind, ProbeState};
 use aftertrace_schemas::{Kind, Observation, UnixNanos, layout};
 use serde::Serialize;
 
@@ -211,8 +211,10 @@ impl Reading {
         }
         match &observation.kind {
             Kind::Ledger(row) => self.accounts.add_entry(row),
+            Kind::Mark(row) if row.kind == MarkKind::SnapshotEnd => self.accounts.end_opening(),
             Kind::Loss(row) if row.lost > 0 => {
-                let subject = row.subject.as_deref().map(|subject| format!(" ({subject})")).unwrap_or_default();
+                let subject =
+                    row.subject.as_deref().map(|subject| format!(" ({subject})")).unwrap_or_default();
                 self.losses.push(Gap {
                     from: Some(row.from.0),
                     to: Some(row.to.0),
@@ -255,7 +257,8 @@ impl Reading {
         }
         let unexplained = order.missing.saturating_sub(self.lost_rows);
         if unexplained > 0 && gaps.is_empty() {
-            imbalances.push(format!("{unexplained} sequence numbers between the first and the last have no row"));
+            imbalances
+                .push(format!("{unexplained} sequence numbers between the first and the last have no row"));
         }
         if order.repeated > 0 {
             imbalances.push(format!("{} rows repeat the sequence number of another", order.repeated));
@@ -264,7 +267,9 @@ impl Reading {
             imbalances.push(format!("{} rows are out of order", order.out_of_order));
         }
         let mut notes = trace.notes.clone();
-        if let Some(retired) = trace.manifest.as_ref().map(|manifest| manifest.retired).filter(|r| r.segments > 0) {
+        if let Some(retired) =
+            trace.manifest.as_ref().map(|manifest| manifest.retired).filter(|r| r.segments > 0)
+        {
             notes.push(format!("retention dropped {} older segments, as asked for", retired.segments));
         }
         let verdict = match (order.observations, gaps.is_empty() && imbalances.is_empty()) {
@@ -294,11 +299,18 @@ impl Reading {
 /// A damaged file may lack rows of its whole segment.
 fn damaged_gap(trace: &Trace, damage: &Damage) -> Gap {
     let segment = trace.segments.iter().find(|segment| damage.file.contains(&folder(segment)));
-    let listed = trace.manifest.iter().flat_map(|manifest| &manifest.segments).find(|listed| {
-        damage.file.contains(&layout::segment_name(listed.number))
-    });
+    let listed = trace
+        .manifest
+        .iter()
+        .flat_map(|manifest| &manifest.segments)
+        .find(|listed| damage.file.contains(&layout::segment_name(listed.number)));
     let times = listed.map(|listed| (listed.from, listed.to)).or(segment.and_then(Segment::times));
-    Gap { from: times.map(|t| t.0), to: times.map(|t| t.1), lost: None, what: format!("damaged file {damage}") }
+    Gap {
+        from: times.map(|t| t.0),
+        to: times.map(|t| t.1),
+        lost: None,
+        what: format!("damaged file {damage}"),
+    }
 }
 
 /// Segments that are missing between others.
@@ -341,7 +353,9 @@ fn unclean_end(trace: &Trace) -> Option<Gap> {
     let last = trace.times().map(|(_, to)| to);
     let interval_ms = trace.manifest.as_ref().map(|manifest| manifest.options.journal_interval_ms);
     let within = interval_ms.map(|ms| format!(", {ms} ms of it at most")).unwrap_or_default();
-    let what = format!("not ended cleanly: what came after the last row is missing{within} (or it is still recording)");
+    let what = format!(
+        "not ended cleanly: what came after the last row is missing{within} (or it is still recording)"
+    );
     Some(Gap { from: last, to: None, lost: None, what })
 }
 

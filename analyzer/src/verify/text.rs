@@ -19,17 +19,31 @@ pub(super) fn write(report: &Verification, out: &mut dyn Write, style: Style) ->
     if report.order.observations > 0 {
         let length = u64::try_from(report.ended.saturating_sub(report.started)).unwrap_or_default();
         writeln!(out, "  {} to {} ({})", time(report.started), time(report.ended), duration(length))?;
-        writeln!(out, "  {} observations read, {} known to be lost", count(report.order.observations), count(report.lost()))?;
+        writeln!(
+            out,
+            "  {} observations read, {} known to be lost",
+            count(report.order.observations),
+            count(report.lost())
+        )?;
     }
     section(out, style, "Missing", &gap_lines(&report.gaps))?;
     section(out, style, "Does not balance", &report.imbalances)?;
-    let probes: Vec<String> =
-        report.probes.iter().map(|probe| format!("{} {}: {}", probe.probe, probe.state, probe.reason)).collect();
+    let probes: Vec<String> = report
+        .probes
+        .iter()
+        .map(|probe| format!("{} {}: {}", probe.probe, probe.state, probe.reason))
+        .collect();
     section(out, style, "Probes without data", &probes)?;
     let steps: Vec<String> = report
         .clock_steps
         .iter()
-        .map(|step| format!("{} wall clock now {:+.3} s off; times in the trace are not affected", time(step.time), step.offset_ns as f64 / 1e9))
+        .map(|step| {
+            format!(
+                "{} wall clock now {:+.3} s off; times in the trace are not affected",
+                time(step.time),
+                step.offset_ns as f64 / 1e9
+            )
+        })
         .collect();
     section(out, style, "Clock steps", &steps)?;
     section(out, style, "Notes", &report.notes)?;
@@ -38,7 +52,11 @@ pub(super) fn write(report: &Verification, out: &mut dyn Write, style: Style) ->
         ledger(report, out)?;
     }
     if !report.groups.is_empty() {
-        writeln!(out, "\n{}", style.heading("Rows in complete segments: rows + lost by the writer = recorded"))?;
+        writeln!(
+            out,
+            "\n{}",
+            style.heading("Rows in complete segments: rows + lost by the writer = recorded")
+        )?;
         groups(report, out)?;
     }
     Ok(())
@@ -76,8 +94,9 @@ fn gap_line(gap: &Gap) -> String {
 
 fn ledger(report: &Verification, out: &mut dyn Write) -> io::Result<()> {
     let names = ["seen", "filtered", "submitted", "dropped", "received", "set aside", "recorded"];
-    let headings: Vec<_> =
-        std::iter::once(("program", Align::Left)).chain(names.into_iter().map(|name| (name, Align::Right))).collect();
+    let headings: Vec<_> = std::iter::once(("program", Align::Left))
+        .chain(names.into_iter().map(|name| (name, Align::Right)))
+        .collect();
     let rows: Vec<Vec<String>> = report
         .ledger
         .iter()
@@ -99,8 +118,9 @@ fn ledger(report: &Verification, out: &mut dyn Write) -> io::Result<()> {
 
 fn groups(report: &Verification, out: &mut dyn Write) -> io::Result<()> {
     let names = ["rows", "lost by writer", "recorded"];
-    let headings: Vec<_> =
-        std::iter::once(("kind", Align::Left)).chain(names.into_iter().map(|name| (name, Align::Right))).collect();
+    let headings: Vec<_> = std::iter::once(("kind", Align::Left))
+        .chain(names.into_iter().map(|name| (name, Align::Right)))
+        .collect();
     let rows: Vec<Vec<String>> = report
         .groups
         .iter()

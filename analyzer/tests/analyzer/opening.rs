@@ -19,7 +19,10 @@ fn a_whole_trace_opens_without_damage() {
     let trace = shop().open();
     assert!(trace.damage.is_empty() && trace.notes.is_empty());
     assert_eq!(trace.segments.len(), 2);
-    assert_eq!(trace.segments.iter().map(|segment| segment.seqs().unwrap()).collect::<Vec<_>>(), [(0, 34), (35, 72)]);
+    assert_eq!(
+        trace.segments.iter().map(|segment| segment.seqs().unwrap()).collect::<Vec<_>>(),
+        [(0, 34), (35, 72)]
+    );
 }
 
 #[test]
@@ -30,7 +33,11 @@ fn what_is_no_trace_is_refused_by_name() {
     fs::create_dir(&path).unwrap();
     assert!(refusal(&path).ends_with("x: empty: not a trace"));
     fs::write(path.join("readme"), "hello").unwrap();
-    assert!(refusal(&path).ends_with("x: not a trace: it has neither trace.json nor segments/"), "{}", refusal(&path));
+    assert!(
+        refusal(&path).ends_with("x: not a trace: it has neither trace.json nor segments/"),
+        "{}",
+        refusal(&path)
+    );
     fs::write(path.join("trace.json"), "hello").unwrap();
     assert!(refusal(&path).contains("trace.json: not a trace manifest"), "{}", refusal(&path));
     for (name, bytes) in [("empty", &[][..]), ("text", b"hello, this is no archive"), ("zeros", &[0; 4096])] {
@@ -64,7 +71,11 @@ fn without_a_manifest_the_segments_are_still_read() {
     fs::write(trace.path().join(layout::MANIFEST), "{").unwrap();
     let opened = trace.open();
     assert_eq!(opened.rows(), 73);
-    assert!(opened.damage[0].to_string().starts_with("trace.json: not a trace manifest"), "{:?}", opened.damage);
+    assert!(
+        opened.damage[0].to_string().starts_with("trace.json: not a trace manifest"),
+        "{:?}",
+        opened.damage
+    );
 }
 
 #[test]
@@ -162,7 +173,10 @@ fn an_archive_reads_as_its_directory_does_and_leaves_nothing_behind() {
         let file = trace.directory.path().join("trace.tar");
         fs::write(&file, tar_of(&trace.path(), prefix)).unwrap();
         let opened = open(&file);
-        assert_eq!(opened.observations().collect::<Vec<_>>(), trace.open().observations().collect::<Vec<_>>());
+        assert_eq!(
+            opened.observations().collect::<Vec<_>>(),
+            trace.open().observations().collect::<Vec<_>>()
+        );
         let extracted = opened.root.clone();
         assert!(extracted.exists());
         drop(opened);
@@ -176,7 +190,9 @@ fn a_cut_archive_is_refused_by_name() {
     let file = trace.directory.path().join("trace.tar");
     let bytes = tar_of(&trace.path(), "trace");
     fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
-    assert!(refusal(&file).contains("trace.tar: not a trace: neither a directory nor a readable tar archive"));
+    assert!(
+        refusal(&file).contains("trace.tar: not a trace: neither a directory nor a readable tar archive")
+    );
 }
 
 #[test]
@@ -196,7 +212,10 @@ fn an_archive_that_leads_elsewhere_is_refused() {
         archive.into_inner().unwrap()
     };
     for (bytes, expected) in [
-        (entry("../trace.json", tar::EntryType::Regular), "entry `../trace.json` refused: its path leads out"),
+        (
+            entry("../trace.json", tar::EntryType::Regular),
+            "entry `../trace.json` refused: its path leads out",
+        ),
         (entry("/trace.json", tar::EntryType::Regular), "entry `/trace.json` refused: its path is absolute"),
         (entry("trace.json", tar::EntryType::Symlink), "entry `trace.json` refused: it is neither a file"),
         (entry("trace.json", tar::EntryType::Link), "entry `trace.json` refused: it is neither a file"),

@@ -30,8 +30,10 @@ fn the_rows_of_all_tables_come_back_in_their_one_order() {
 #[test]
 fn the_journal_continues_the_sealed_segments() {
     let [first, second] = Story::shop();
-    let expected: Vec<_> =
-        first.into_iter().chain(second.into_iter().filter(|row| !matches!(row.kind, Kind::Mark(_)))).collect();
+    let expected: Vec<_> = first
+        .into_iter()
+        .chain(second.into_iter().filter(|row| !matches!(row.kind, Kind::Mark(_))))
+        .collect();
     assert_eq!(killed_shop().open().observations().collect::<Vec<_>>(), expected);
 }
 

@@ -79,7 +79,9 @@ fn info_lists_host_probes_losses_and_tables() {
     let text: String = text
         .lines()
         .map(|line| match line.split_once(" KiB") {
-            Some((before, _)) => before.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').trim_end().to_owned() + "\n",
+            Some((before, _)) => {
+                before.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').trim_end().to_owned() + "\n"
+            }
             None => format!("{line}\n"),
         })
         .collect();

@@ -96,7 +96,10 @@ fn the_functions_take_addresses_and_control_groups() {
         &trace,
         "SELECT ip_text(ip('::ffff:1.2.3.4')) AS a, ip_text(ip('2001:db8::1')) AS b, error_name(CAST(111 AS SMALLINT UNSIGNED)) AS e",
     );
-    assert_eq!((&found[0]["a"], &found[0]["b"], &found[0]["e"]), (&"1.2.3.4".into(), &"2001:db8::1".into(), &"ECONNREFUSED".into()));
+    assert_eq!(
+        (&found[0]["a"], &found[0]["b"], &found[0]["e"]),
+        (&"1.2.3.4".into(), &"2001:db8::1".into(), &"ECONNREFUSED".into())
+    );
     let error = run(&trace, RowFormat::Table, "SELECT ip('nonsense')").unwrap_err().to_string();
     assert!(error.contains("`nonsense` is no IP address"), "{error}");
 }
@@ -105,20 +108,23 @@ fn the_functions_take_addresses_and_control_groups() {
 fn lists_and_maps_print_in_every_format() {
     let trace = shop().open();
     let query = "SELECT name, labels, environment, log_path, pid FROM raw.containers LIMIT 1";
-    let text: Vec<String> =
-        [RowFormat::Table, RowFormat::Csv, RowFormat::Json].map(|format| run(&trace, format, query).unwrap()).to_vec();
+    let text: Vec<String> = [RowFormat::Table, RowFormat::Csv, RowFormat::Json]
+        .map(|format| run(&trace, format, query).unwrap())
+        .to_vec();
     insta::assert_snapshot!(text.join("\n"));
 }
 
 #[test]
 fn csv_quotes_what_needs_it_and_has_a_header_without_rows() {
     let trace = shop().open();
-    insta::assert_snapshot!(run(
-        &trace,
-        RowFormat::Csv,
-        "SELECT time, path, inode FROM file_events LIMIT 1; SELECT pid, path FROM file_events WHERE false"
-    )
-    .unwrap());
+    insta::assert_snapshot!(
+        run(
+            &trace,
+            RowFormat::Csv,
+            "SELECT time, path, inode FROM file_events LIMIT 1; SELECT pid, path FROM file_events WHERE false"
+        )
+        .unwrap()
+    );
 }
 
 #[test]
@@ -138,7 +144,8 @@ fn parquet_bytes(bytes: Vec<u8>) -> usize {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("answer.parquet");
     fs::write(&file, bytes).unwrap();
-    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(fs::File::open(file).unwrap());
+    let reader =
+        parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(fs::File::open(file).unwrap());
     reader.unwrap().build().unwrap().map(|batch| batch.unwrap().num_rows()).sum()
 }
 
@@ -181,7 +188,11 @@ fn ten_seconds() -> Vec<Vec<Observation>> {
     (0..10)
         .map(|second| {
             for id in 0..2000 {
-                story.at(second * 1000 + id / 2).tcp(TcpEventKind::Connect, (second * 2000 + id) as u64, |_| {});
+                story.at(second * 1000 + id / 2).tcp(
+                    TcpEventKind::Connect,
+                    (second * 2000 + id) as u64,
+                    |_| {},
+                );
             }
             std::mem::take(&mut story.observations)
         })
@@ -225,7 +236,8 @@ fn a_time_window_opens_only_its_segment_and_reads_only_its_row_groups() {
 fn a_file_of_an_older_version_without_a_column_reads_as_nulls() {
     let trace = shop();
     let batch = crate::support::batches(&Story::shop()[0]).remove(&TableId::Tcp).unwrap();
-    let kept: Vec<usize> = (0..batch.num_columns()).filter(|i| batch.schema().field(*i).name() != "smoothed_rtt_us").collect();
+    let kept: Vec<usize> =
+        (0..batch.num_columns()).filter(|i| batch.schema().field(*i).name() != "smoothed_rtt_us").collect();
     crate::support::write_parquet(&trace.parquet(1, TableId::Tcp), &batch.project(&kept).unwrap(), 1000);
     let opened = trace.open();
     let found = rows(&opened, "SELECT count(*) AS n, count(smoothed_rtt_us) AS known FROM tcp_events");
@@ -261,7 +273,8 @@ fn a_query_beyond_its_memory_ends_with_an_error_that_says_so() {
     let trace = trace_of(&ten_seconds()).open();
     let options = Options { memory_limit_bytes: 10_000, partitions: Some(2), ..Options::default() };
     let sql = Sql::open(&trace, &options).unwrap();
-    let error = sql.run("SELECT array_agg(connection_id) FROM tcp_events GROUP BY pid", &mut Vec::new()).unwrap_err();
+    let error =
+        sql.run("SELECT array_agg(connection_id) FROM tcp_events GROUP BY pid", &mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("Resources exhausted"), "{error}");
 }
 

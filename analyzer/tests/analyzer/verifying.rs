@@ -166,7 +166,10 @@ fn repeated_and_misplaced_rows_are_found() {
     let batch = crate::support::batches(&rows).remove(&TableId::Tcp).unwrap();
     write_parquet(&trace.parquet(1, TableId::Tcp), &batch, 1000);
     let report = verified(&trace.open());
-    assert!(report.imbalances.contains(&"1 rows repeat the sequence number of another".to_owned()), "{report:?}");
+    assert!(
+        report.imbalances.contains(&"1 rows repeat the sequence number of another".to_owned()),
+        "{report:?}"
+    );
     assert!(report.imbalances.contains(&"1 rows are out of order".to_owned()), "{report:?}");
 }
 

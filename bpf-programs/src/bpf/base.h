@@ -31,10 +31,17 @@ typedef _Bool bool;
 
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2, BPF_RB_AVAIL_DATA = 0 };
-enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_PERCPU_ARRAY = 6, BPF_MAP_TYPE_LRU_HASH = 9, BPF_MAP_TYPE_RINGBUF = 27 };
+enum {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_RINGBUF = 27,
+};
 enum { ENOENT = 2, E2BIG = 7 };
 
 struct seq_file;
+struct task_struct;
 struct tcp_sock;
 
 static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
@@ -52,6 +59,8 @@ static long (*const bpf_seq_write)(struct seq_file *to, const void *data, u32 si
 static long (*const bpf_ringbuf_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
 static u64 (*const bpf_ringbuf_query)(void *ring, u64 flags) = (void *)134;
 static struct tcp_sock *(*const bpf_skc_to_tcp_sock)(void *sk) = (void *)137;
+// Since 5.11; not to be called when `typed_current_task` is 0.
+static struct task_struct *(*const bpf_get_current_task_btf)(void) = (void *)158;
 
 // Reads `pointer->field` where the verifier does not know the pointer's type. A fault reads as zero: the kernel
 // zeroes the destination.
@@ -73,6 +82,9 @@ static struct tcp_sock *(*const bpf_skc_to_tcp_sock)(void *sk) = (void *)137;
 #define core_field_exists(pointer, field) core_field(pointer, field, FIELD_EXISTS)
 #define core_offset(type, field) __builtin_preserve_field_info(((type *)0)->field, FIELD_BYTE_OFFSET)
 #define core_enum_value(type, name) __builtin_preserve_enum_value(*(typeof(type) *)name, 1)
+
+// A field of `type` inside `block`, a copy of the beginning of such a struct on the stack.
+#define IN_BLOCK(block, type, field) ((typeof(&((type *)0)->field))((u8 *)(block) + core_offset(type, field)))
 
 // Reads an unsigned bit field wherever this kernel has it.
 #define READ_BITS(pointer, field)                                                                                     \

@@ -56,7 +56,7 @@ INLINE bool fill_file(struct file_record *record, struct file *file)
 INLINE int open_begins(const void *path, u64 flags)
 {
 	u64 id = bpf_get_current_pid_tgid();
-	struct pending_call call = { .user_pointer = (u64)path, .argument = flags };
+	struct pending_open call = { .path = (u64)path, .flags = flags };
 	u32 thread = id, access = flags & O_ACCMODE;
 	struct ledger_row *row = account(ACCOUNT_OPEN);
 
@@ -67,7 +67,7 @@ INLINE int open_begins(const void *path, u64 flags)
 		COUNT(row, filtered);
 		return 0;
 	}
-	if (bpf_map_update_elem(&pending, &thread, &call, BPF_ANY)) {
+	if (bpf_map_update_elem(&pending_opens, &thread, &call, BPF_ANY)) {
 		COUNT(row, seen);
 		COUNT(row, dropped_map_full);
 	}
@@ -78,7 +78,7 @@ INLINE int open_ends(s64 fd)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	u32 thread = id, zero = 0;
-	struct pending_call *call = bpf_map_lookup_elem(&pending, &thread);
+	struct pending_open *call = bpf_map_lookup_elem(&pending_opens, &thread);
 	struct file_record *record;
 	struct ledger_row *row;
 	struct file *file;
@@ -88,13 +88,13 @@ INLINE int open_ends(s64 fd)
 
 	if (!call)
 		return 0;
-	path = (void *)call->user_pointer;
+	path = (void *)call->path;
 	record = bpf_map_lookup_elem(&file_scratch, &zero);
 	row = account(ACCOUNT_OPEN);
 	if (!record || !row)
 		return 0;
-	record->open_flags = call->argument;
-	bpf_map_delete_elem(&pending, &thread);
+	record->open_flags = call->flags;
+	bpf_map_delete_elem(&pending_opens, &thread);
 	COUNT(row, seen);
 	file = fd >= 0 ? current_file(fd) : NULL;
 	if (!file || !fill_file(record, file)) {

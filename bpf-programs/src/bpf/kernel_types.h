@@ -225,14 +225,7 @@ struct tcp_sock {
 	struct minmax rtt_min;
 };
 
-typedef enum {
-	SS_FREE = 0,
-	SS_UNCONNECTED,
-	SS_CONNECTING,
-} socket_state;
-
 struct socket {
-	socket_state state;
 	struct sock *sk;
 };
 
@@ -282,6 +275,7 @@ enum {
 	TCP_NEW_SYN_RECV = 12,
 };
 
+enum { ENETUNREACH = 101, EHOSTUNREACH = 113 };
 enum { AF_INET = 2, AF_INET6 = 10, IPPROTO_TCP = 6 };
 enum { SOCK_DONE_BIT = 1 };
 enum { CLONE_THREAD = 0x10000, SIGNAL_GROUP_EXIT = 4 };

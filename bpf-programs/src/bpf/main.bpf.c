@@ -5,6 +5,7 @@
 #include "cgroup.bpf.h"
 #include "file.bpf.h"
 #include "tcp.bpf.h"
+#include "tcp_calls.bpf.h"
 #include "snapshot.bpf.h"
 
 char _license[] SEC("license") = "Dual MIT/GPL";

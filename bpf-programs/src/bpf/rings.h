@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 // The rings to user space: `lifecycle` for what is rare and must not be lost, `connections_0` to `_3` for what comes
-// in floods. Writers do not wake the reader, which polls, until a ring is a quarter full; then once a page of data.
+// in floods. Writers do not wake the reader, which polls, until a ring is a quarter full; then for some of the records.
 #pragma once
 #include "base.h"
 #include "ledger.h"
@@ -22,15 +22,14 @@ const volatile u32 lifecycle_ring_bytes = 4096;
 const volatile u32 connection_ring_bytes = 4096;
 const volatile u32 connection_rings = 1;
 
-#define PAGE_BYTES 4096
+// Every so many records of a program on a CPU it looks how full the ring is.
+#define LOOK_EVERY 16
 
-INLINE u64 wakeup(void *ring, u64 ring_bytes, u64 length)
+INLINE u64 wakeup(struct ledger_row *row, void *ring, u64 ring_bytes)
 {
-	u64 waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
-
-	if (likely(waiting < ring_bytes / 4))
+	if (likely(row->submitted % LOOK_EVERY))
 		return BPF_RB_NO_WAKEUP;
-	return waiting / PAGE_BYTES == (waiting + length) / PAGE_BYTES ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP;
+	return bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) < ring_bytes / 4 ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP;
 }
 
 INLINE bool ring_full(struct ledger_row *row, long failed)
@@ -46,7 +45,7 @@ INLINE bool ring_full(struct ledger_row *row, long failed)
 // False when the ring was full. Counts either way.
 INLINE bool submit_lifecycle(struct ledger_row *row, void *record, u64 length)
 {
-	u64 flags = wakeup(&lifecycle, lifecycle_ring_bytes, length);
+	u64 flags = wakeup(row, &lifecycle, lifecycle_ring_bytes);
 
 	return !ring_full(row, bpf_ringbuf_output(&lifecycle, record, length, flags));
 }
@@ -57,7 +56,7 @@ INLINE bool submit_urgent(struct ledger_row *row, void *record, u64 length)
 	return !ring_full(row, bpf_ringbuf_output(&lifecycle, record, length, BPF_RB_FORCE_WAKEUP));
 }
 
-#define OUTPUT(ring) bpf_ringbuf_output(&ring, record, length, wakeup(&ring, connection_ring_bytes, length))
+#define OUTPUT(ring) bpf_ringbuf_output(&ring, record, length, wakeup(row, &ring, connection_ring_bytes))
 
 // As above into the ring of this CPU.
 INLINE bool submit_connection(struct ledger_row *row, void *record, u64 length)

@@ -142,8 +142,8 @@ INLINE void fill_connection(struct connection_record *record, u16 kind, u16 acco
 	record->reserved = 0;
 }
 
-INLINE void fill_listen(struct listen_record *record, u16 kind, u16 account, struct connection *connection, struct tcp_sock *tcp,
-			struct addresses *addresses, u64 time_ns)
+INLINE void fill_listen(struct listen_record *record, u16 kind, u16 account, struct connection *connection,
+			struct tcp_sock *tcp, struct addresses *addresses, u64 time_ns)
 {
 	fill_header(&record->header, kind, account, sizeof(*record), time_ns);
 	record->connection_id = connection->id;
@@ -175,7 +175,8 @@ INLINE void fill_traffic(struct traffic_record *record, u16 kind, u16 account, s
 	record->reserved = 0;
 }
 
-INLINE void fill_socket(struct socket_record *record, u16 kind, u16 account, struct connection *connection, u32 state, u64 time_ns)
+INLINE void fill_socket(struct socket_record *record, u16 kind, u16 account, struct connection *connection,
+			u32 state, u64 time_ns)
 {
 	fill_header(&record->header, kind, account, sizeof(*record), time_ns);
 	record->connection_id = connection->id;

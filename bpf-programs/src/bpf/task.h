@@ -63,27 +63,36 @@ INLINE void fill_task(struct task_facts *facts, struct task_struct *task)
 	facts->reserved = 0;
 }
 
-INLINE struct task_struct *current_task(void)
-{
-	return (struct task_struct *)bpf_get_current_task();
-}
+// Whether the kernel gives the current task as a pointer whose type the verifier knows: then its fields are loads,
+// not calls.
+const volatile u32 typed_current_task = 0;
 
 INLINE u64 current_start_ns(void)
 {
-	return READ(READ(current_task(), group_leader), start_boottime);
+	if (typed_current_task)
+		return LOAD(LOAD(bpf_get_current_task_btf(), group_leader), start_boottime);
+	return READ(READ((struct task_struct *)bpf_get_current_task(), group_leader), start_boottime);
 }
 
 // The file behind a descriptor of the current process; NULL when there is none.
 INLINE struct file *current_file(u32 fd)
 {
-	struct fdtable *table = READ(READ(current_task(), files), fdt);
-	struct file **files;
-	struct file *file = NULL;
+	struct file **files, *file = NULL;
+	u32 max_fds;
 
-	if (fd >= READ(table, max_fds))
-		return NULL;
-	files = READ(table, fd);
-	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	if (typed_current_task) {
+		struct fdtable *table = LOAD(LOAD(bpf_get_current_task_btf(), files), fdt);
+
+		max_fds = LOAD(table, max_fds);
+		files = LOAD(table, fd);
+	} else {
+		struct fdtable *table = READ(READ((struct task_struct *)bpf_get_current_task(), files), fdt);
+
+		max_fds = READ(table, max_fds);
+		files = READ(table, fd);
+	}
+	if (fd < max_fds)
+		bpf_probe_read_kernel(&file, sizeof(file), files + fd);
 	return file;
 }
 

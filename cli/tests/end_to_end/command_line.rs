@@ -42,7 +42,13 @@ fn an_output_directory_with_something_in_it_is_refused() {
     needs_recording!();
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("precious"), "data").unwrap();
-    let output = Command::new(AFTERTRACE).args(["record", "--duration", "1s", "-o"]).arg(folder.path()).arg("--").arg("/bin/true").output().unwrap();
+    let output = Command::new(AFTERTRACE)
+        .args(["record", "--duration", "1s", "-o"])
+        .arg(folder.path())
+        .arg("--")
+        .arg("/bin/true")
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("not empty"), "{}", describe(&output));
     assert_eq!(std::fs::read(folder.path().join("precious")).unwrap(), b"data");
@@ -56,7 +62,12 @@ fn a_link_as_output_directory_is_refused() {
     std::fs::create_dir(&target).unwrap();
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(&target, &link).unwrap();
-    let output = Command::new(AFTERTRACE).args(["record", "-o"]).arg(&link).args(["--", "/bin/true"]).output().unwrap();
+    let output = Command::new(AFTERTRACE)
+        .args(["record", "-o"])
+        .arg(&link)
+        .args(["--", "/bin/true"])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
     assert_eq!(std::fs::read_dir(&target).unwrap().count(), 0);
 }

@@ -50,7 +50,13 @@ fn a_trace_whose_recorder_was_killed_opens_and_misses_at_most_the_stated_second(
 fn end_command(trace: &std::path::Path) {
     let Ok(manifest) = std::fs::read(trace.join("trace.json")) else { return };
     let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
-    for root in ["/sys/fs/cgroup/unified", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpuacct", "/sys/fs/cgroup"] {
+    for root in [
+        "/sys/fs/cgroup/unified",
+        "/sys/fs/cgroup/memory",
+        "/sys/fs/cgroup/cpu",
+        "/sys/fs/cgroup/cpuacct",
+        "/sys/fs/cgroup",
+    ] {
         for group in manifest["options"]["cgroups"].as_array().into_iter().flatten() {
             let folder = format!("{root}{}", group.as_str().unwrap());
             for _ in 0..100 {

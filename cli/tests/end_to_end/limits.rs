@@ -60,7 +60,10 @@ fn a_size_cap_holds_while_events_flood_in_and_the_rest_can_be_replayed() {
     assert!(manifest["retired"]["segments"].as_u64().unwrap() > 0, "{manifest:#}");
     let (code, report) = trace.verify();
     assert!(code <= 1, "{report:#}");
-    assert!(trace.metric("container_net_tcp_listen_info", &[]).is_some(), "state from before is in the snapshot");
+    assert!(
+        trace.metric("container_net_tcp_listen_info", &[]).is_some(),
+        "state from before is in the snapshot"
+    );
 }
 
 fn walk(folder: &std::path::Path) -> u64 {

@@ -33,7 +33,8 @@ fn every_fork_exec_and_exit_of_a_command_is_recorded_once() {
 fn a_command_is_a_container_of_its_own() {
     needs_recording!();
     let trace = record(&[], &["/bin/true".to_owned()]);
-    let containers = trace.sql("SELECT DISTINCT container_id(cgroup) AS container FROM process_events WHERE kind = 'exec'");
+    let containers = trace
+        .sql("SELECT DISTINCT container_id(cgroup) AS container FROM process_events WHERE kind = 'exec'");
     assert_eq!(containers, [serde_json::json!({"container": "/command/true"})]);
     trace.assert_whole();
 }
@@ -47,7 +48,10 @@ fn arguments_and_program_of_a_process_that_lived_a_moment_are_recorded() {
         "SELECT executable, array_to_string(arguments, '|') AS arguments FROM process_events \
          WHERE kind = 'exec' AND executable LIKE '%echo'",
     );
-    assert_eq!(rows, [serde_json::json!({"executable": "/bin/echo", "arguments": "/bin/echo|one|two three"})]);
+    assert_eq!(
+        rows,
+        [serde_json::json!({"executable": "/bin/echo", "arguments": "/bin/echo|one|two three"})]
+    );
 }
 
 #[test]

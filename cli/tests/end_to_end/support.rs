@@ -52,7 +52,13 @@ impl Trace {
     pub fn number(&self, query: &str) -> i64 {
         let rows = self.sql(query);
         let row = rows.first().unwrap_or_else(|| panic!("no row from {query}"));
-        row.as_object().unwrap().values().next().unwrap().as_i64().unwrap_or_else(|| panic!("{row} from {query}"))
+        row.as_object()
+            .unwrap()
+            .values()
+            .next()
+            .unwrap()
+            .as_i64()
+            .unwrap_or_else(|| panic!("{row} from {query}"))
     }
 
     /// The sample of a metric whose labels contain all of `labels`, at the end of the trace.

@@ -48,7 +48,11 @@ fn connections_are_recorded_from_both_ends_with_exact_bytes() {
             json!({"direction": "outbound", "bytes_sent": 1_000, "bytes_received": 2_000, "n": 5}),
         ]
     );
-    assert_eq!(trace.number("SELECT errno FROM tcp_events WHERE kind = 'connect_error'"), 111, "ECONNREFUSED");
+    assert_eq!(
+        trace.number("SELECT errno FROM tcp_events WHERE kind = 'connect_error'"),
+        111,
+        "ECONNREFUSED"
+    );
     trace.assert_whole();
 }
 
@@ -160,11 +164,14 @@ fn what_was_open_before_the_recording_is_in_the_snapshot_and_its_end_is_recorded
         ]
     );
     assert_eq!(
-        sql("SELECT kind, count(*) AS n FROM tcp_events WHERE kind LIKE '%close' GROUP BY kind ORDER BY kind"),
+        sql(
+            "SELECT kind, count(*) AS n FROM tcp_events WHERE kind LIKE '%close' GROUP BY kind ORDER BY kind"
+        ),
         [json!({"kind": "close", "n": 4}), json!({"kind": "listen_close", "n": 1})]
     );
     let path = ready.to_str().unwrap();
-    let files = sql(&format!("SELECT count(*) AS n FROM file_events WHERE kind = 'existing' AND path = '{path}'"));
+    let files =
+        sql(&format!("SELECT count(*) AS n FROM file_events WHERE kind = 'existing' AND path = '{path}'"));
     assert_eq!(files, [json!({"n": 1})]);
 }
 
@@ -200,9 +207,8 @@ c = socket.create_connection(("10.77.0.2", 7777)); c.sendall(b"x" * 400000); c.c
     let trace = record_with(&[], &["/bin/bash", "-c", script].map(str::to_owned), &[]);
     assert!(trace.output.status.success(), "{}", describe(&trace.output));
     let events = trace.number("SELECT count(*) FROM tcp_events WHERE kind = 'retransmit'");
-    let counted = trace.number(
-        "SELECT retransmits FROM tcp_events WHERE kind = 'close' AND bytes_sent = 400000",
-    );
+    let counted =
+        trace.number("SELECT retransmits FROM tcp_events WHERE kind = 'close' AND bytes_sent = 400000");
     assert!(counted > 0);
     assert!(events >= counted, "{events} events, {counted} counted by the kernel's socket");
     let metric = trace.metric("container_net_tcp_retransmits_total", &[("destination", "10.77.0.2:7777")]);
@@ -221,9 +227,7 @@ fn a_flood_balances_at_every_ring_size() {
         let count = |kind: &str| {
             trace.number(&format!("SELECT count(*) FROM tcp_events WHERE kind = '{kind}' AND NOT inferred"))
         };
-        let dropped = trace.number(
-            "SELECT coalesce(sum(lost), 0) FROM losses WHERE source LIKE 'kernel/%'",
-        );
+        let dropped = trace.number("SELECT coalesce(sum(lost), 0) FROM losses WHERE source LIKE 'kernel/%'");
         let recorded = count("connect") + count("accept") + count("close");
         assert!(recorded <= 80_000, "ring {ring}: {recorded} recorded");
         assert!(recorded + dropped >= 80_000, "ring {ring}: {recorded} recorded, {dropped} lost");

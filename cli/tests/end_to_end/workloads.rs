@@ -128,7 +128,8 @@ fn nonblocking_and_duplicated() {
     let stream = std::thread::spawn(move || {
         use rustix::net::{AddressFamily, SocketFlags, SocketType};
         let socket =
-            rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::NONBLOCK, None).unwrap();
+            rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::NONBLOCK, None)
+                .unwrap();
         let result = rustix::net::connect(&socket, &address);
         assert!(matches!(result, Ok(()) | Err(rustix::io::Errno::INPROGRESS)), "{result:?}");
         TcpStream::from(socket)
@@ -149,7 +150,8 @@ fn nonblocking_and_duplicated() {
 #[test]
 #[ignore = "a workload for a recording"]
 fn unreachable() {
-    let error = TcpStream::connect_timeout(&"[2001:db8::1]:9".parse().unwrap(), Duration::from_secs(1)).unwrap_err();
+    let error =
+        TcpStream::connect_timeout(&"[2001:db8::1]:9".parse().unwrap(), Duration::from_secs(1)).unwrap_err();
     eprintln!("{error}");
 }
 

@@ -157,6 +157,8 @@ fn create_maps(config: &KernelConfig, btf: &Btf) -> Result<Ebpf, KernelError> {
     loader.btf(Some(btf));
     let filter_enabled = u32::from(config.filter_enabled);
     let excluded = config.excluded_pid.unwrap_or(0);
+    let typed_current_task = u32::from(preflight::kernel_has_function("bpf_get_current_task_btf"));
+    loader.override_global("typed_current_task", &typed_current_task, true);
     loader.override_global("filter_enabled", &filter_enabled, true);
     loader.override_global("self_tgid", &excluded, true);
     loader.override_global("lifecycle_ring_bytes", &config.lifecycle_ring_bytes, true);

@@ -7,6 +7,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::KernelError;
 
+const BTF: &str = "/sys/kernel/btf/vmlinux";
 const CAP_SYS_ADMIN: u32 = 21;
 /// What is needed when there is no CAP_SYS_ADMIN. Kernels before 5.8 have only that.
 const NEEDED: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
@@ -18,7 +19,7 @@ pub(super) fn check() -> Result<(), KernelError> {
     if !missing.is_empty() {
         return Err(KernelError::MissingCapabilities { missing });
     }
-    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+    if !Path::new(BTF).exists() {
         return Err(KernelError::NoBtf { reason: "no such file".to_owned() });
     }
     let tracefs = ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"];
@@ -48,6 +49,13 @@ fn missing_from(effective: u64) -> Vec<&'static str> {
         return Vec::new();
     }
     NEEDED.iter().filter(|(number, _)| effective & 1 << number == 0).map(|(_, name)| *name).collect()
+}
+
+/// Whether the kernel's BTF names this function. Names in it end with a NUL.
+pub(super) fn kernel_has_function(name: &str) -> bool {
+    let types = fs::read(BTF).unwrap_or_default();
+    let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
+    types.windows(wanted.len()).any(|window| window == wanted)
 }
 
 /// Before 5.11 maps count as locked memory. Where this is refused, making the maps says so.

@@ -11,6 +11,7 @@ use aftertrace_schemas::tables::{
 };
 use aftertrace_schemas::{FORMAT_VERSION, Kind, LEAST_READER_VERSION};
 
+use super::Observer;
 use super::accounts::Accounts;
 use super::collector::Collector;
 use super::containers::Containers;
@@ -19,7 +20,6 @@ use super::events::Event;
 use super::process_cgroups::ProcessCgroups;
 use super::scope::Scope;
 use super::session::{Rate, Session, Timers};
-use super::Observer;
 use crate::command::RecordedCommand;
 use crate::config::RecordConfig;
 use crate::kernel::{Kernel, KernelConfig};
@@ -31,8 +31,8 @@ use crate::sources::clock::{Clock, ClockWatch, SystemClock};
 use crate::sources::command_cgroup::CommandCgroup;
 use crate::sources::docker::{DockerConfig, DockerSource};
 use crate::sources::namespaces::NamespaceSource;
-use crate::sources::processes::ProcessSource;
 use crate::sources::privileges::Missing;
+use crate::sources::processes::ProcessSource;
 use crate::sources::{host, privileges};
 use crate::trace::{TraceWriter, WriterOptions};
 
@@ -45,8 +45,11 @@ impl<'a> Session<'a> {
         if let Some(warning) = hierarchies.warning() {
             observer.warning(&warning);
         }
-        let mut scope =
-            if config.filter.is_empty() && config.command.is_empty() { Scope::everything() } else { Scope::filtered() };
+        let mut scope = if config.filter.is_empty() && config.command.is_empty() {
+            Scope::everything()
+        } else {
+            Scope::filtered()
+        };
         for path in &config.filter.cgroups {
             scope.add_root(&find_cgroup(&hierarchies, path)?);
         }
@@ -57,7 +60,11 @@ impl<'a> Session<'a> {
         let anchor = clock.anchor();
         let anchor = Anchor { boot_ns: anchor.boot_ns, realtime_ns: anchor.realtime_ns };
         let host = host::read(&roots);
-        let writer = TraceWriter::create(&config.output, manifest(config, &scope, anchor, &host), writer_options(config))?;
+        let writer = TraceWriter::create(
+            &config.output,
+            manifest(config, &scope, anchor, &host),
+            writer_options(config),
+        )?;
         let docker = DockerSource::start(DockerConfig::from_environment())
             .map_err(|error| RecordError::Host { what: "the Docker daemon", reason: error.to_string() })?;
         let probes = kernel.attach();
@@ -92,7 +99,11 @@ impl<'a> Session<'a> {
                 observer.warning(&format!("{} is not recorded: {reason}", probe.probe));
             }
             let state = if probe.attached { ProbeState::Active } else { ProbeState::Failed };
-            session.emit_now(Kind::Probe(ProbeStatus { probe: probe.probe.to_owned(), state, reason: probe.reason }))?;
+            session.emit_now(Kind::Probe(ProbeStatus {
+                probe: probe.probe.to_owned(),
+                state,
+                reason: probe.reason,
+            }))?;
         }
         session.update_manifest_probes();
         session.write_accounts(true)?;
@@ -308,7 +319,11 @@ impl<'a> Session<'a> {
         let probes = self
             .live
             .probes()
-            .map(|row| Probe { probe: row.probe.clone(), state: row.state.to_string(), reason: row.reason.clone() })
+            .map(|row| Probe {
+                probe: row.probe.clone(),
+                state: row.state.to_string(),
+                reason: row.reason.clone(),
+            })
             .collect();
         self.writer.set_probes(probes);
     }
@@ -318,8 +333,10 @@ impl<'a> Session<'a> {
 fn check_privileges(roots: &Roots, mount_tracefs: bool) -> Result<(), RecordError> {
     let mut missing = privileges::missing(roots);
     if mount_tracefs && missing.contains(&Missing::Tracefs) {
-        privileges::mount_tracefs(roots)
-            .map_err(|error| RecordError::Host { what: "tracefs, which cannot be mounted", reason: error.to_string() })?;
+        privileges::mount_tracefs(roots).map_err(|error| RecordError::Host {
+            what: "tracefs, which cannot be mounted",
+            reason: error.to_string(),
+        })?;
         missing.retain(|missing| *missing != Missing::Tracefs);
     }
     if missing.is_empty() { Ok(()) } else { Err(RecordError::Missing(missing)) }
@@ -384,7 +401,12 @@ fn manifest(config: &RecordConfig, scope: &Scope, anchor: Anchor, host: &HostSna
         end_reason: None,
         options: Options {
             cgroups: scope.roots().map(str::to_owned).collect(),
-            containers: config.filter.containers.iter().map(|expression| expression.as_str().to_owned()).collect(),
+            containers: config
+                .filter
+                .containers
+                .iter()
+                .map(|expression| expression.as_str().to_owned())
+                .collect(),
             pids: config.filter.pids.clone(),
             command: config.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             max_bytes: config.max_bytes,

@@ -30,7 +30,14 @@ pub(super) struct Containers {
 impl Containers {
     /// Asks `docker`; containers whose id matches one of `wanted` are to be recorded.
     pub(super) fn new(docker: DockerSource, wanted: Vec<Regex>) -> Self {
-        Self { docker, wanted, asked: BTreeMap::new(), admitted: BTreeSet::new(), refused: Vec::new(), warnings: Vec::new() }
+        Self {
+            docker,
+            wanted,
+            asked: BTreeMap::new(),
+            admitted: BTreeSet::new(),
+            refused: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// The control group was seen: if it is a container's, its runtime is asked, once.
@@ -54,11 +61,15 @@ impl Containers {
     /// Rows that arrived, with the boot time that they take their place at.
     pub(super) fn take_rows(&mut self) -> Vec<(u64, Kind)> {
         let mut rows = Vec::new();
-        let refused = std::mem::take(&mut self.refused).into_iter().map(|row| DockerReport::Container(Box::new(row)));
+        let refused =
+            std::mem::take(&mut self.refused).into_iter().map(|row| DockerReport::Container(Box::new(row)));
         for report in refused.chain(std::iter::from_fn(|| self.docker.try_report())) {
             match report {
                 DockerReport::Container(row) => {
-                    rows.push((self.asked.get(&row.cgroup).copied().unwrap_or(u64::MAX), Kind::Container(*row)));
+                    rows.push((
+                        self.asked.get(&row.cgroup).copied().unwrap_or(u64::MAX),
+                        Kind::Container(*row),
+                    ));
                 }
                 DockerReport::Status(status) => {
                     if status.state == ProbeState::Failed {
@@ -78,7 +89,12 @@ impl Containers {
     }
 
     /// Whether the filter wants the container of this control group, and did not before.
-    pub(super) fn is_news(&mut self, path: &str, metadata: Option<&ContainerSnapshot>, time: UnixNanos) -> bool {
+    pub(super) fn is_news(
+        &mut self,
+        path: &str,
+        metadata: Option<&ContainerSnapshot>,
+        time: UnixNanos,
+    ) -> bool {
         if self.wanted.is_empty() || self.admitted.contains(path) {
             return false;
         }

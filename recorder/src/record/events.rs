@@ -3,7 +3,8 @@
 use aftertrace_bpf_programs::wire::{CgroupRecord, Record, TaskFacts};
 use aftertrace_schemas::Kind;
 use aftertrace_schemas::tables::{
-    CgroupEvent, CgroupEventKind, FileEvent, FileEventKind, ProcessEvent, SocketSnapshot, TcpEvent, TcpEventKind,
+    CgroupEvent, CgroupEventKind, FileEvent, FileEventKind, ProcessEvent, SocketSnapshot, TcpEvent,
+    TcpEventKind,
 };
 
 use super::observe;
@@ -75,20 +76,32 @@ impl Event {
     /// What a record says.
     pub(super) fn from_record(record: &Record<'_>) -> Self {
         match record {
-            Record::ProcessStart(start) => Self::Start(observe::process_start(&start.task), groups(&start.task)),
+            Record::ProcessStart(start) => {
+                Self::Start(observe::process_start(&start.task), groups(&start.task))
+            }
             Record::ProcessExec(exec) => Self::Exec(observe::process_exec(exec), groups(&exec.task)),
             Record::ProcessExit(exit) => Self::Exit(observe::process_exit(exit)),
             Record::OomKill(kill) => Self::OomKill(observe::oom_kill(kill.pid)),
-            Record::CgroupCreated(record, path) => Self::Cgroup(cgroup(CgroupEventKind::Created, record, path)),
-            Record::CgroupRemoved(record, path) => Self::Cgroup(cgroup(CgroupEventKind::Removed, record, path)),
-            Record::CgroupAttached(record, path) => Self::Cgroup(cgroup(CgroupEventKind::Attached, record, path)),
+            Record::CgroupCreated(record, path) => {
+                Self::Cgroup(cgroup(CgroupEventKind::Created, record, path))
+            }
+            Record::CgroupRemoved(record, path) => {
+                Self::Cgroup(cgroup(CgroupEventKind::Removed, record, path))
+            }
+            Record::CgroupAttached(record, path) => {
+                Self::Cgroup(cgroup(CgroupEventKind::Attached, record, path))
+            }
             Record::FileOpen(record, path) => Self::File(observe::file(FileEventKind::Open, record, path)),
-            Record::FileExisting(record, path) => Self::File(observe::file(FileEventKind::Existing, record, path)),
+            Record::FileExisting(record, path) => {
+                Self::File(observe::file(FileEventKind::Existing, record, path))
+            }
             Record::ListenOpen(record) => Self::Tcp(observe::listen_open(record)),
             Record::ListenExisting(record) => Self::Existing(observe::existing_listen(record)),
             Record::ListenClose(record) => Self::Tcp(observe::socket(TcpEventKind::ListenClose, record)),
             Record::Connect(record) => Self::Tcp(observe::connection(TcpEventKind::Connect, record)),
-            Record::ConnectError(record) => Self::Tcp(observe::connection(TcpEventKind::ConnectError, record)),
+            Record::ConnectError(record) => {
+                Self::Tcp(observe::connection(TcpEventKind::ConnectError, record))
+            }
             Record::Accept(record) => Self::Tcp(observe::connection(TcpEventKind::Accept, record)),
             Record::ConnectionExisting(record) => Self::Existing(observe::existing_connection(record)),
             Record::Close(record) => Self::Tcp(observe::traffic(TcpEventKind::Close, record)),

@@ -1,13 +1,13 @@
 //! Kernel records as rows, as far as a record says by itself; what needs knowledge of others is added by `events`.
 
 use aftertrace_bpf_programs::wire::{
-    ConnectionRecord, FileRecord, ListenRecord, ProcessExec, ProcessExitRecord, SocketRecord, TaskFacts, TrafficRecord,
-    flags,
+    ConnectionRecord, FileRecord, ListenRecord, ProcessExec, ProcessExitRecord, SocketRecord, TaskFacts,
+    TrafficRecord, flags,
 };
 use aftertrace_schemas::column::Ip;
 use aftertrace_schemas::tables::{
-    FileEvent, FileEventKind, ProcessEvent, ProcessEventKind, SocketKind, SocketSnapshot, TcpEvent, TcpEventKind,
-    TcpState,
+    FileEvent, FileEventKind, ProcessEvent, ProcessEventKind, SocketKind, SocketSnapshot, TcpEvent,
+    TcpEventKind, TcpState,
 };
 
 /// /proc shows the start of a process in clock ticks of 10 ms; so rows do, whoever found the process.
@@ -54,8 +54,11 @@ pub(super) fn process_start(task: &TaskFacts) -> ProcessEvent {
 
 /// A process runs another program.
 pub(super) fn process_exec(exec: &ProcessExec<'_>) -> ProcessEvent {
-    let mut arguments: Vec<String> =
-        exec.arguments.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    let mut arguments: Vec<String> = exec
+        .arguments
+        .split(|byte| *byte == 0)
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect();
     // The last argument ends with a NUL, unless it was cut.
     if exec.arguments.is_empty() || exec.arguments.ends_with(&[0]) {
         arguments.pop();

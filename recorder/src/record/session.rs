@@ -24,8 +24,8 @@ use crate::sources::cgroups::Hierarchies;
 use crate::sources::clock::{Clock, ClockWatch, SystemClock};
 use crate::sources::command_cgroup::CommandCgroup;
 use crate::sources::namespaces::NamespaceSource;
-use crate::sources::{Roots, own};
 use crate::sources::processes::ProcessSource;
+use crate::sources::{Roots, own};
 use crate::trace::TraceWriter;
 
 /// Observations wait so long for what belongs before them: records of other CPUs, the answer of a container runtime.
@@ -106,7 +106,8 @@ impl Session<'_> {
         self.kernel.wait(wait)?;
         self.drain();
         self.take_rows();
-        let until_ns = SystemClock.boot_ns().saturating_sub(u64::try_from(HOLD.as_nanos()).unwrap_or(u64::MAX));
+        let until_ns =
+            SystemClock.boot_ns().saturating_sub(u64::try_from(HOLD.as_nanos()).unwrap_or(u64::MAX));
         self.release(until_ns)?;
 
         let now = Instant::now();

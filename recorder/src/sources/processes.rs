@@ -11,8 +11,8 @@ use aftertrace_schemas::tables::ProcessSnapshot;
 use rustix::fs::{Mode, OFlags};
 
 use super::file::FileReader;
-use super::text::{fields, lines, lossy, number, number_u32};
 use super::own::ticks_per_second;
+use super::text::{fields, lines, lossy, number, number_u32};
 use super::{Roots, namespace_inode};
 
 /// Bytes of the arguments that a row keeps.

@@ -157,7 +157,10 @@ impl Writer {
         files::remove_dir(&journal)
     }
 
-    fn sealing(&mut self, mut open: OpenSegment) -> Result<aftertrace_schemas::manifest::Segment, TraceError> {
+    fn sealing(
+        &mut self,
+        mut open: OpenSegment,
+    ) -> Result<aftertrace_schemas::manifest::Segment, TraceError> {
         open.sync()?;
         open.seal()
     }
@@ -241,6 +244,7 @@ pub(super) fn run(mut writer: Writer) {
 
 /// The error for a thread that panicked.
 pub(super) fn stopped(panic: Box<dyn Any + Send>) -> TraceError {
-    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let words =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     TraceError::Stopped { reason: words.unwrap_or("no further words").to_owned() }
 }

@@ -44,7 +44,9 @@ pub enum TraceError {
         reason: String,
     },
     /// The cap on the size is too small for a segment.
-    #[error("a trace of at most {max_bytes} bytes has no room for a segment; give a --max-size of {LEAST_MAX_BYTES} bytes or more")]
+    #[error(
+        "a trace of at most {max_bytes} bytes has no room for a segment; give a --max-size of {LEAST_MAX_BYTES} bytes or more"
+    )]
     CapTooSmall {
         /// The cap.
         max_bytes: u64,

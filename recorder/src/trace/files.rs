@@ -66,7 +66,12 @@ pub(super) fn create_file(path: &Path) -> Result<File, TraceError> {
 }
 
 fn open_new(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).custom_flags(libc::O_NOFOLLOW).open(path)
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(PRIVATE_FILE)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
 }
 
 fn open_dir(path: &Path) -> Result<File, TraceError> {
@@ -84,9 +89,9 @@ pub(super) fn sync_dir(path: &Path) -> Result<(), TraceError> {
 
 fn sync_parent(path: &Path) -> Result<(), TraceError> {
     match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => {
-            File::open(parent).and_then(|parent| parent.sync_all()).map_err(TraceError::io("sync the directory", parent))
-        }
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)
+            .and_then(|parent| parent.sync_all())
+            .map_err(TraceError::io("sync the directory", parent)),
         _ => Ok(()),
     }
 }
@@ -124,7 +129,9 @@ pub(super) fn rename_dir(from: &Path, to: &Path) -> Result<(), TraceError> {
 /// Removes a folder with its files; it is fine when it is not there.
 pub(super) fn remove_dir(path: &Path) -> Result<(), TraceError> {
     match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(TraceError::io("remove the directory", path)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(TraceError::io("remove the directory", path)(error))
+        }
         _ => Ok(()),
     }
 }

@@ -66,7 +66,8 @@ pub(super) struct Span {
 
 impl Span {
     /// Of nothing.
-    pub(super) const NONE: Self = Self { first_seq: u64::MAX, last_seq: 0, from: UnixNanos::MAX, to: UnixNanos::MIN };
+    pub(super) const NONE: Self =
+        Self { first_seq: u64::MAX, last_seq: 0, from: UnixNanos::MAX, to: UnixNanos::MIN };
 
     fn of(rows: &RecordBatch) -> Self {
         let mut span = Self::NONE;
@@ -76,7 +77,9 @@ impl Span {
                 span.last_seq = span.last_seq.max(*seq);
             }
         }
-        if let Some(time) = rows.columns().get(1).and_then(|time| time.as_primitive_opt::<TimestampNanosecondType>()) {
+        if let Some(time) =
+            rows.columns().get(1).and_then(|time| time.as_primitive_opt::<TimestampNanosecondType>())
+        {
             for time in time.values() {
                 span.from = span.from.min(*time);
                 span.to = span.to.max(*time);
@@ -121,7 +124,10 @@ impl Batch {
 pub(super) enum Message {
     Batch(Batch),
     Seal,
-    Finish { ended: UnixNanos, reason: String },
+    Finish {
+        ended: UnixNanos,
+        reason: String,
+    },
     /// The caller is gone without finishing.
     Abandon,
 }
@@ -334,10 +340,14 @@ impl State {
     /// Sheds the newest batch of the least important table below `priority`, if there is one.
     fn shed_below(&mut self, priority: Priority) -> bool {
         let candidates = self.messages.iter().enumerate().filter_map(|(index, message)| match message {
-            Message::Batch(batch) if Priority::of(batch.table) < priority => Some((index, Priority::of(batch.table))),
+            Message::Batch(batch) if Priority::of(batch.table) < priority => {
+                Some((index, Priority::of(batch.table)))
+            }
             _ => None,
         });
-        let Some((index, _)) = candidates.min_by_key(|(index, priority)| (*priority, std::cmp::Reverse(*index))) else {
+        let Some((index, _)) =
+            candidates.min_by_key(|(index, priority)| (*priority, std::cmp::Reverse(*index)))
+        else {
             return false;
         };
         if let Some(Message::Batch(batch)) = self.messages.remove(index) {

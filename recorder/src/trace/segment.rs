@@ -78,7 +78,12 @@ impl OpenSegment {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => {
                 self.new_names = true;
-                entry.insert(OpenTable::create(batch.table, &self.facts, &self.journal_dir, &self.growing_dir)?)
+                entry.insert(OpenTable::create(
+                    batch.table,
+                    &self.facts,
+                    &self.journal_dir,
+                    &self.growing_dir,
+                )?)
             }
         };
         table.append(batch)?;
@@ -143,7 +148,12 @@ impl OpenSegment {
 }
 
 impl OpenTable {
-    fn create(table: TableId, facts: &FileFacts, journal_dir: &Path, growing_dir: &Path) -> Result<Self, TraceError> {
+    fn create(
+        table: TableId,
+        facts: &FileFacts,
+        journal_dir: &Path,
+        growing_dir: &Path,
+    ) -> Result<Self, TraceError> {
         let journal_path = journal_dir.join(layout::journal_name(table));
         let stream = files::create_file(&journal_path)?;
         let checksums = files::create_file(&journal_dir.join(layout::checksum_name(table)))?;
@@ -185,9 +195,13 @@ impl OpenTable {
         for fact in parquet_format::closing_key_values((first_seq, last_seq), (from, to)) {
             self.parquet.append_key_value_metadata(fact);
         }
-        let mut file =
-            self.parquet.into_inner().map_err(|error| parquet_error(&error, &self.parquet_state, &self.parquet_path))?;
-        file.flush().and_then(|()| file.sync()).map_err(TraceError::io("sync the file", &self.parquet_path))?;
+        let mut file = self
+            .parquet
+            .into_inner()
+            .map_err(|error| parquet_error(&error, &self.parquet_state, &self.parquet_path))?;
+        file.flush()
+            .and_then(|()| file.sync())
+            .map_err(TraceError::io("sync the file", &self.parquet_path))?;
         Ok(TableFile { rows: self.rows, bytes: self.parquet_state.bytes() })
     }
 }

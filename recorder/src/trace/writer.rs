@@ -223,10 +223,9 @@ impl TraceWriter {
             return Ok(());
         };
         pending.rows_hint = (builders.len() * 5 / 4).clamp(FIRST_ROWS, BATCH_ROWS);
-        let batch: RecordBatch = builders.finish().map_err(|error| TraceError::Encode {
-            path: table.name().into(),
-            reason: error.to_string(),
-        })?;
+        let batch: RecordBatch = builders
+            .finish()
+            .map_err(|error| TraceError::Encode { path: table.name().into(), reason: error.to_string() })?;
         let batch = Batch::new(table, batch);
         self.segment_journal_bytes += batch.journal_bytes;
         self.queue.push(batch);

@@ -202,7 +202,10 @@ impl JournalReader {
         let metadata = self
             .read_at(self.position + PREFIX_BYTES as u64, usize::try_from(metadata_bytes).map_err(|_| CUT)?)
             .map_err(|error| error.to_string())?;
-        let length = head.checked_add(message::facts(&metadata)?.body_bytes).filter(|length| *length <= left).ok_or(CUT)?;
+        let length = head
+            .checked_add(message::facts(&metadata)?.body_bytes)
+            .filter(|length| *length <= left)
+            .ok_or(CUT)?;
         let length = usize::try_from(length).map_err(|_| CUT)?;
         self.read_at(self.position, length).map(Some).map_err(|error| error.to_string())
     }
@@ -235,7 +238,9 @@ impl JournalReader {
     fn decode_first(&mut self, frame: Buffer) -> Result<Option<RecordBatch>, String> {
         const DAMAGED: &str = "a frame is no run of whole messages";
         let (prefix, rest) = frame.split_first_chunk::<PREFIX_BYTES>().ok_or(DAMAGED)?;
-        let Prefix::Metadata(metadata_bytes) = message::prefix(*prefix) else { return Err(DAMAGED.to_owned()) };
+        let Prefix::Metadata(metadata_bytes) = message::prefix(*prefix) else {
+            return Err(DAMAGED.to_owned());
+        };
         let metadata = rest.get(..metadata_bytes as usize).ok_or(DAMAGED)?;
         let facts = message::facts(metadata)?;
         let body_bytes = usize::try_from(facts.body_bytes).map_err(|_| DAMAGED)?;

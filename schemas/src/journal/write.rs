@@ -29,7 +29,8 @@ impl JournalWriter {
     /// When a file cannot be written.
     pub fn create(stream: File, checksums: File, schema: &Schema) -> io::Result<Self> {
         let encoder = StreamWriter::try_new(Vec::new(), schema).map_err(as_io)?;
-        let mut writer = Self { encoder, stream, checksums, stream_bytes: 0, checksum_bytes: 0, unsynced: false };
+        let mut writer =
+            Self { encoder, stream, checksums, stream_bytes: 0, checksum_bytes: 0, unsynced: false };
         writer.write_frame(0)?;
         Ok(writer)
     }

@@ -8,9 +8,9 @@ use aftertrace_schemas::manifest::Anchor;
 use aftertrace_schemas::parquet_format::{FileFacts, writer_properties};
 use aftertrace_schemas::{Batch, Builders, Observation, TableId};
 use arrow::array::{
-    ArrayRef, BooleanArray, FixedSizeBinaryBuilder, Float64Array, Int32Array, Int64Array, ListBuilder, MapBuilder,
-    RecordBatch, StringArray, StringBuilder, TimestampNanosecondArray, UInt8Array, UInt16Array, UInt32Array,
-    UInt64Array,
+    ArrayRef, BooleanArray, FixedSizeBinaryBuilder, Float64Array, Int32Array, Int64Array, ListBuilder,
+    MapBuilder, RecordBatch, StringArray, StringBuilder, TimestampNanosecondArray, UInt8Array, UInt16Array,
+    UInt32Array, UInt64Array,
 };
 use arrow::datatypes::DataType;
 use parquet::arrow::ArrowWriter;
@@ -33,11 +33,15 @@ fn column(data_type: &DataType, nullable: bool, values: &[u64]) -> ArrayRef {
         DataType::UInt64 => Arc::new(rows.collect::<UInt64Array>()),
         DataType::Int32 => Arc::new(rows.map(|row| row.map(|row| row as i32)).collect::<Int32Array>()),
         DataType::Int64 => Arc::new(rows.map(|row| row.map(|row| row as i64)).collect::<Int64Array>()),
-        DataType::Float64 => Arc::new(rows.map(|row| row.map(|row| row as f64 / 7.0)).collect::<Float64Array>()),
+        DataType::Float64 => {
+            Arc::new(rows.map(|row| row.map(|row| row as f64 / 7.0)).collect::<Float64Array>())
+        }
         DataType::Boolean => Arc::new(rows.map(|row| row.map(|row| row % 2 == 0)).collect::<BooleanArray>()),
         DataType::Utf8 => Arc::new(rows.map(|row| row.map(text)).collect::<StringArray>()),
         DataType::Timestamp(..) => Arc::new(
-            rows.map(|row| row.map(|row| row as i64)).collect::<TimestampNanosecondArray>().with_timezone("UTC"),
+            rows.map(|row| row.map(|row| row as i64))
+                .collect::<TimestampNanosecondArray>()
+                .with_timezone("UTC"),
         ),
         DataType::FixedSizeBinary(16) => {
             let mut builder = FixedSizeBinaryBuilder::new(16);
@@ -118,7 +122,8 @@ pub(crate) fn facts() -> FileFacts {
 pub(crate) fn parquet_file(table: TableId, batch: &RecordBatch) -> std::fs::File {
     let file = tempfile::tempfile().unwrap();
     let properties = writer_properties(table, &facts()).unwrap();
-    let mut writer = ArrowWriter::try_new(file.try_clone().unwrap(), batch.schema(), Some(properties)).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(file.try_clone().unwrap(), batch.schema(), Some(properties)).unwrap();
     writer.write(batch).unwrap();
     writer.close().unwrap();
     file

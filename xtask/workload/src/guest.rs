@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use aftertrace_workload::frame;
 
 /// The recorder ends with the workload, which takes a second; a guest is emulated and slow.
-const RECORDER_LIMIT: Duration = Duration::from_secs(12);
+const RECORDER_LIMIT: Duration = Duration::from_secs(60);
 const TRACE: &str = "/tmp/trace";
 
 /// Does all of it. Returns only when the power cannot be switched off, and then the kernel panics, which ends the
@@ -71,6 +71,9 @@ fn record() -> io::Result<()> {
 
 /// What every processor does and every task waits for, on the console: all that there is to go by after a hang.
 fn say_where_tasks_are() -> io::Result<()> {
+    for table in ["/proc/net/tcp", "/proc/net/tcp6", "/proc/net/snmp", "/proc/net/netstat"] {
+        println!("guest: {table}\n{}", fs::read_to_string(table)?);
+    }
     fs::write("/proc/sys/kernel/printk", "8")?;
     fs::write("/proc/sysrq-trigger", "l")?;
     fs::write("/proc/sysrq-trigger", "t")

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use aftertrace_analyzer::{NoProgress, Trace};
 use aftertrace_schemas::manifest::{Anchor, Host, Manifest, Options, Probe, Retired, Segment, TableFile};
-use aftertrace_schemas::{Builders, FORMAT_VERSION, Kind, LEAST_READER_VERSION, Observation, TableId, layout};
+use aftertrace_schemas::{
+    Builders, FORMAT_VERSION, Kind, LEAST_READER_VERSION, Observation, TableId, layout,
+};
 use arrow::array::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
@@ -89,7 +91,8 @@ pub(crate) fn killed_shop() -> TestTrace {
     let segments = Story::shop();
     let trace = trace_of(&segments[..1]);
     trace.edit_manifest(|manifest| manifest.ended = None);
-    let events = segments[1].iter().filter(|row| !matches!(row.kind, Kind::Mark(_))).cloned().collect::<Vec<_>>();
+    let events =
+        segments[1].iter().filter(|row| !matches!(row.kind, Kind::Mark(_))).cloned().collect::<Vec<_>>();
     write_journal(&trace.path(), 2, &events);
     trace
 }
@@ -105,7 +108,8 @@ pub(crate) fn batches(observations: &[Observation]) -> BTreeMap<TableId, RecordB
 
 pub(crate) fn write_parquet(path: &Path, batch: &RecordBatch, rows_a_group: usize) -> u64 {
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(rows_a_group)).build();
-    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();
     writer.write(batch).unwrap();
     writer.close().unwrap();
     fs::metadata(path).unwrap().len()

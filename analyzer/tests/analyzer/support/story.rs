@@ -247,7 +247,11 @@ impl Story {
             inferred: false,
         };
         edit(&mut row);
-        self.count(if kind == TcpEventKind::Retransmit { "tcp_retransmit_skb" } else { "inet_sock_set_state" });
+        self.count(if kind == TcpEventKind::Retransmit {
+            "tcp_retransmit_skb"
+        } else {
+            "inet_sock_set_state"
+        });
         self.push(row);
     }
 

@@ -18,8 +18,19 @@ fn printed(value: f64) -> String {
 #[test]
 fn help_and_labels_are_escaped_as_each_format_says() {
     let families = [family(MetricKind::Counter, "x_total", "a\\b\"c\nd", 1.0)];
-    insta::assert_snapshot!(prometheus_text(&families), @"");
-    insta::assert_snapshot!(openmetrics_text(&families), @"");
+    let prometheus = [
+        r#"# HELP x_total back\\slash, "quote"\nand line"#,
+        "# TYPE x_total counter",
+        r#"x_total{l="a\\b\"c\nd"} 1"#,
+    ];
+    assert_eq!(prometheus_text(&families).lines().collect::<Vec<_>>(), prometheus);
+    let openmetrics = [
+        "# TYPE x counter",
+        r#"# HELP x back\\slash, \"quote\"\nand line"#,
+        r#"x_total{l="a\\b\"c\nd"} 1"#,
+        "# EOF",
+    ];
+    assert_eq!(openmetrics_text(&families).lines().collect::<Vec<_>>(), openmetrics);
 }
 
 #[test]

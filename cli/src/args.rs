@@ -15,15 +15,15 @@ use clap::{Args, Parser, Subcommand};
   aftertrace analyze incident                         what happened, on one screen
   aftertrace analyze sql incident -c 'SELECT * FROM connections LIMIT 5'
   aftertrace analyze metrics incident --end           Prometheus metrics at the end")]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub verb: Verb,
+    pub(crate) verb: Verb,
 }
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Record this host (or some containers, processes or a command) into a trace directory.
     #[cfg(feature = "record")]
     Record(RecordArgs),
@@ -41,52 +41,52 @@ pub enum Verb {
 
 Needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; a kernel with BTF; tracefs."
 )]
-pub struct RecordArgs {
+pub(crate) struct RecordArgs {
     /// Trace directory to create. It must not exist, or be empty; it is private (0700).
     #[arg(short, long, value_name = "DIR")]
-    pub output: PathBuf,
+    pub(crate) output: PathBuf,
     /// End by itself after this time (30s, 5m, 1h30m).
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub duration: Option<std::time::Duration>,
+    pub(crate) duration: Option<std::time::Duration>,
     /// Record only this control group and those below it (repeatable): /system.slice/nginx.service.
     #[arg(long, value_name = "PATH")]
-    pub cgroup: Vec<String>,
+    pub(crate) cgroup: Vec<String>,
     /// Record only containers whose id matches (repeatable): '^/docker/shop-', '/k8s/prod/'.
     #[arg(long, value_name = "REGEX")]
-    pub container: Vec<regex::Regex>,
+    pub(crate) container: Vec<regex::Regex>,
     /// Record only this process and its descendants (repeatable).
     #[arg(long, value_name = "PID")]
-    pub pid: Vec<u32>,
+    pub(crate) pid: Vec<u32>,
     /// Keep at most this much on disk: the oldest segments are dropped. 0 means no cap.
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
-    pub max_size: bytesize::ByteSize,
+    pub(crate) max_size: bytesize::ByteSize,
     /// Drop segments older than this (15m, 2h).
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub max_age: Option<std::time::Duration>,
+    pub(crate) max_age: Option<std::time::Duration>,
     /// Size of each kernel ring buffer; raise it when the report shows losses with cause ring_full.
     #[arg(long, value_name = "SIZE", default_value = "8MiB")]
-    pub ring_size: bytesize::ByteSize,
+    pub(crate) ring_size: bytesize::ByteSize,
     /// Most TCP sockets followed at a time; kernel memory for them is set aside at the start (about 200 bytes each).
     #[arg(long, value_name = "N", default_value_t = 65_536)]
-    pub max_connections: u32,
+    pub(crate) max_connections: u32,
     /// Write and sync the journal this often: the most that a crash or power loss can cost.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
-    pub journal_interval: std::time::Duration,
+    pub(crate) journal_interval: std::time::Duration,
     /// Measure control groups and the node this often.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
-    pub interval: std::time::Duration,
+    pub(crate) interval: std::time::Duration,
     /// Read the byte counters and round-trip times of open connections this often.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
-    pub sweep_interval: std::time::Duration,
+    pub(crate) sweep_interval: std::time::Duration,
     /// Mount tracefs at /sys/kernel/tracing if it is not mounted (it stays mounted).
     #[arg(long)]
-    pub mount_tracefs: bool,
+    pub(crate) mount_tracefs: bool,
     /// Do not print the live line and the closing words.
     #[arg(short, long)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// Run this command in a control group of its own and record just that; ends when it ends, with its exit code.
     #[arg(last = true, value_name = "COMMAND")]
-    pub command: Vec<std::ffi::OsString>,
+    pub(crate) command: Vec<std::ffi::OsString>,
 }
 
 /// `aftertrace analyze`.
@@ -98,18 +98,18 @@ pub struct RecordArgs {
 
 Exit codes: 0 done; 1 failed, or for `verify` usable with gaps; 2 wrong usage, or for `verify` unusable."
 )]
-pub struct AnalyzeArgs {
+pub(crate) struct AnalyzeArgs {
     /// The trace to sum up.
-    pub trace: Option<PathBuf>,
+    pub(crate) trace: Option<PathBuf>,
     /// What to read from it.
     #[command(subcommand)]
-    pub verb: Option<AnalyzeVerb>,
+    pub(crate) verb: Option<AnalyzeVerb>,
 }
 
 /// What to read from a trace.
 #[cfg(feature = "analyze")]
 #[derive(Debug, Subcommand)]
-pub enum AnalyzeVerb {
+pub(crate) enum AnalyzeVerb {
     /// What is in the trace: host, options, probes, losses, tables with rows and bytes.
     Info {
         /// A trace directory, or a .tar of one.
@@ -135,7 +135,7 @@ pub enum AnalyzeVerb {
 /// How to print a report.
 #[cfg(feature = "analyze")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum TextFormat {
+pub(crate) enum TextFormat {
     /// For people.
     Text,
     /// For programs.
@@ -145,24 +145,24 @@ pub enum TextFormat {
 /// `aftertrace analyze metrics`.
 #[cfg(feature = "analyze")]
 #[derive(Debug, Args)]
-pub struct MetricsArgs {
+pub(crate) struct MetricsArgs {
     /// A trace directory, or a .tar of one.
-    pub trace: PathBuf,
+    pub(crate) trace: PathBuf,
     /// Metrics at this moment: RFC 3339, Unix seconds, +90s after the start, or -30s before the end.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with = "end")]
-    pub at: Option<String>,
+    pub(crate) at: Option<String>,
     /// Metrics at the end of the trace (the default).
     #[arg(long)]
-    pub end: bool,
+    pub(crate) end: bool,
     /// Exposition format.
     #[arg(long, value_enum, default_value = "prometheus")]
-    pub format: MetricsFormat,
+    pub(crate) format: MetricsFormat,
 }
 
 /// Exposition formats.
 #[cfg(feature = "analyze")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum MetricsFormat {
+pub(crate) enum MetricsFormat {
     /// Prometheus text format 0.0.4.
     Prometheus,
     /// OpenMetrics 1.0 text.
@@ -174,33 +174,33 @@ pub enum MetricsFormat {
 #[derive(Debug, Args)]
 #[command(after_help = "Tables: \\d in the prompt, or: aftertrace analyze sql TRACE -c 'SHOW TABLES'.
 Views: connections (open and close joined), containers, losses; the stored rows are in the schema `raw`.")]
-pub struct SqlArgs {
+pub(crate) struct SqlArgs {
     /// A trace directory, or a .tar of one.
-    pub trace: PathBuf,
+    pub(crate) trace: PathBuf,
     /// Run these statements and end (repeatable).
     #[arg(short = 'c', long, value_name = "SQL")]
-    pub command: Vec<String>,
+    pub(crate) command: Vec<String>,
     /// Run the statements of a file and end (repeatable).
     #[arg(short = 'f', long, value_name = "FILE")]
-    pub file: Vec<PathBuf>,
+    pub(crate) file: Vec<PathBuf>,
     /// How to print rows; parquet needs --output.
     #[arg(long, value_enum, default_value = "table")]
-    pub format: RowFormat,
+    pub(crate) format: RowFormat,
     /// Write the rows to this file instead of the terminal.
     #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// Most memory that a query may use before it spills to disk.
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
-    pub memory_limit: bytesize::ByteSize,
+    pub(crate) memory_limit: bytesize::ByteSize,
     /// No timing and row counts after the rows.
     #[arg(short, long)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 /// Row formats.
 #[cfg(feature = "analyze")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum RowFormat {
+pub(crate) enum RowFormat {
     /// Aligned columns.
     Table,
     /// Comma-separated values with a header.

@@ -178,7 +178,7 @@ fn what_was_open_before_the_recording_is_in_the_snapshot_and_its_end_is_recorded
 #[test]
 fn segments_lost_on_a_bad_link_are_counted_as_retransmits() {
     needs_recording!();
-    // Two hosts on one machine: network namespaces joined by a pair of interfaces that loses a third of what it carries.
+    // Two hosts on one machine: network namespaces joined by a pair of interfaces that loses a twentieth of what it carries.
     let script = r#"
         set -e
         a=at-a-$$ b=at-b-$$
@@ -197,7 +197,8 @@ assert n == 400000, n
 ' &
         server=$!
         for i in $(seq 100); do ip netns exec $b ss -Hltn | grep -q 7777 && break; sleep 0.05; done
-        tc -n $a qdisc add dev v0 root netem loss 20%
+        ip -n $a link set v0 gso_max_segs 1
+        tc -n $a qdisc add dev v0 root netem loss 5%
         ip netns exec $a python3 -c '
 import socket
 c = socket.create_connection(("10.77.0.2", 7777)); c.sendall(b"x" * 400000); c.close()
@@ -229,8 +230,9 @@ fn a_flood_balances_at_every_ring_size() {
         };
         let dropped = trace.number("SELECT coalesce(sum(lost), 0) FROM losses WHERE source LIKE 'kernel/%'");
         let recorded = count("connect") + count("accept") + count("close");
-        assert!(recorded <= 80_000, "ring {ring}: {recorded} recorded");
-        assert!(recorded + dropped >= 80_000, "ring {ring}: {recorded} recorded, {dropped} lost");
+        // A connection whose beginning is lost is not followed, so that one lost record may cost its close as well.
+        assert!(recorded + dropped <= 80_000, "ring {ring}: {recorded} recorded, {dropped} lost");
+        assert!(recorded + 2 * dropped >= 80_000, "ring {ring}: {recorded} recorded, {dropped} lost");
         if ring == "8MiB" {
             assert_eq!(recorded, 80_000, "nothing is lost with the default rings");
             assert_eq!(code, 0, "{report:#}");

@@ -6,6 +6,12 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+/// Listens on a port below the ephemeral ones: the metrics leave connections to those out.
+fn listen(host: &str) -> TcpListener {
+    let first = 20_000 + u16::try_from(std::process::id() % 5_000).unwrap();
+    (first..first + 1_000).find_map(|port| TcpListener::bind(format!("{host}:{port}")).ok()).unwrap()
+}
+
 /// Forks and runs `true` ten times, `false` three times, and kills one `sleep`.
 #[test]
 #[ignore = "a workload for a recording"]
@@ -25,7 +31,7 @@ fn processes() {
 #[test]
 #[ignore = "a workload for a recording"]
 fn connections() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = listen("127.0.0.1");
     let address = listener.local_addr().unwrap();
     for _ in 0..5 {
         exchange(&listener, address);
@@ -38,7 +44,7 @@ fn connections() {
 #[test]
 #[ignore = "a workload for a recording"]
 fn connections_ipv6() {
-    let listener = TcpListener::bind("[::]:0").unwrap();
+    let listener = listen("[::]");
     let port = listener.local_addr().unwrap().port();
     exchange(&listener, format!("[::1]:{port}").parse().unwrap());
     exchange(&listener, format!("[::ffff:127.0.0.1]:{port}").parse().unwrap());
@@ -66,7 +72,7 @@ fn exchange(listener: &TcpListener, address: SocketAddr) {
 #[test]
 #[ignore = "a workload for a recording"]
 fn accept_in_forked_worker() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = listen("127.0.0.1");
     let address = listener.local_addr().unwrap();
     // The worker inherits the listening socket as its standard input.
     let inherited = as_stdio(&listener);
@@ -103,7 +109,7 @@ fn worker_that_accepts() {
 #[test]
 #[ignore = "a workload for a recording"]
 fn killed_while_connected() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = listen("127.0.0.1");
     let address = listener.local_addr().unwrap();
     let mut child = Command::new("/bin/bash")
         .arg("-c")
@@ -123,7 +129,7 @@ fn killed_while_connected() {
 #[test]
 #[ignore = "a workload for a recording"]
 fn nonblocking_and_duplicated() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = listen("127.0.0.1");
     let address = listener.local_addr().unwrap();
     let stream = std::thread::spawn(move || {
         use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -159,7 +165,7 @@ fn unreachable() {
 #[test]
 #[ignore = "a workload for a recording"]
 fn held_open() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = listen("127.0.0.1");
     let address = listener.local_addr().unwrap();
     let clients: Vec<_> = (0..2).map(|_| TcpStream::connect(address).unwrap()).collect();
     let servers: Vec<_> = (0..2).map(|_| listener.accept().unwrap().0).collect();
@@ -187,7 +193,7 @@ fn files() {
 #[ignore = "a workload for a recording"]
 fn storm() {
     let count: usize = std::env::var("WORKLOAD_COUNT").unwrap().parse().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = listen("127.0.0.1");
     let address = listener.local_addr().unwrap();
     let server = std::thread::spawn(move || {
         for _ in 0..count {

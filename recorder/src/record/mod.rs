@@ -116,7 +116,7 @@ fn run(
                     return Ok(("stopped by signals; the command goes on".to_owned(), None));
                 }
                 // A terminal sends its own to the command as well.
-                Some(command) if !signals.from_terminal() => command.signal(rustix::process::Signal::TERM),
+                Some(command) if !signals.sent_by_terminal() => command.signal(rustix::process::Signal::TERM),
                 Some(_) => {}
             }
         }

@@ -88,11 +88,6 @@ pub(super) fn oom_kill(pid: u32) -> ProcessEvent {
     bare(ProcessEventKind::OomKill, pid, None)
 }
 
-/// A process is gone, though its exit event did not come.
-pub(super) fn inferred_exit(pid: u32, process_start_ns: u64) -> ProcessEvent {
-    ProcessEvent { inferred: true, ..bare(ProcessEventKind::Exit, pid, Some(process_start_ns)) }
-}
-
 fn bare(kind: ProcessEventKind, pid: u32, start_ns: Option<u64>) -> ProcessEvent {
     ProcessEvent {
         kind,

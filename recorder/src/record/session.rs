@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use aftertrace_schemas::column::Timestamp;
 use aftertrace_schemas::manifest::Anchor;
-use aftertrace_schemas::tables::{BpfProgramStats, Mark, MarkKind, RecorderStats};
+use aftertrace_schemas::tables::{BpfProgramStats, Loss, Mark, MarkKind, RecorderStats};
 use aftertrace_schemas::{Kind, Observation};
 
 use super::accounts::Accounts;
@@ -121,6 +122,7 @@ impl Session<'_> {
         }
         if self.timers.statistics.due(now) {
             self.write_own_statistics()?;
+            self.report_skipped_measurements()?;
             self.collector.measure(self.measured_cgroups(), self.measured_namespaces());
         }
         if self.timers.sweep.due(now) {
@@ -228,6 +230,24 @@ impl Session<'_> {
         self.emit_now(Kind::Recorder(row))?;
         let sync = self.clock.sample();
         self.emit_now(Kind::ClockSync(sync))
+    }
+
+    /// Measurements that were due while the one before had not ended: files of the host took too long.
+    fn report_skipped_measurements(&mut self) -> Result<(), RecordError> {
+        let lost = self.collector.take_skipped();
+        if lost == 0 {
+            return Ok(());
+        }
+        let now = self.anchor.unix_ns(SystemClock.boot_ns());
+        let interval_ns = i64::try_from(self.config.interval.as_nanos()).unwrap_or(i64::MAX);
+        self.emit_now(Kind::Loss(Loss {
+            source: "source/collector".to_owned(),
+            cause: "deadline".to_owned(),
+            subject: None,
+            lost,
+            from: Timestamp(now.saturating_sub(interval_ns)),
+            to: Timestamp(now),
+        }))
     }
 
     /// Reads the counters of open connections; compares with what should be alive once its time has come.

@@ -42,7 +42,7 @@ impl Signals {
     }
 
     /// Whether the last one was SIGINT, which a terminal sends to the command as well.
-    pub(super) fn from_terminal(&self) -> bool {
+    pub(super) fn sent_by_terminal(&self) -> bool {
         usize::try_from(SIGINT) == Ok(self.last.load(Ordering::Relaxed))
     }
 }

@@ -93,7 +93,12 @@ impl Writer {
 
     fn take(&mut self, message: Message) -> Result<Next, TraceError> {
         match message {
-            Message::Batch(batch) => self.append(&batch)?,
+            Message::Batch(batch) => {
+                if let Err(error) = self.append(&batch) {
+                    self.queue.lose(batch.loss("disk"));
+                    return Err(error);
+                }
+            }
             Message::Seal => {
                 self.seal()?;
                 self.number += 1;

@@ -21,12 +21,12 @@ fn storm(open: u64, processes: u32) -> Vec<Observation> {
     for number in 0..CONNECTIONS + open {
         if number < CONNECTIONS {
             let pid = 1_000 + (number % u64::from(processes)) as u32;
-            let mut row = tcp(TcpEventKind::Connect, number << 12 | number % 8, pid, ("10.0.0.1", 80));
+            let mut row = tcp(TcpEventKind::Connect, (number << 12) | (number % 8), pid, ("10.0.0.1", 80));
             row.remote_ip = Some(destinations[(number % 100) as usize]);
             kinds.push(row);
         }
         if let Some(ended) = number.checked_sub(open) {
-            let row = tcp(TcpEventKind::Close, ended << 12 | ended % 8, 0, ("10.0.0.1", 80));
+            let row = tcp(TcpEventKind::Close, (ended << 12) | (ended % 8), 0, ("10.0.0.1", 80));
             kinds.push(TcpEvent {
                 bytes_sent: Some(1_000),
                 bytes_received: Some(9_000),

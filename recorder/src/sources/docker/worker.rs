@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::error::Error as _;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Instant;
 
@@ -23,8 +24,8 @@ pub(super) struct Worker {
     runtime: Runtime,
     reports: Sender<DockerReport>,
     status: Option<ProbeStatus>,
-    /// None: the daemon is not asked before `retry_at`.
-    client: Option<Docker>,
+    /// Where the daemon answered. None: it is not asked before `retry_at`.
+    socket: Option<PathBuf>,
     retry_at: Instant,
     /// Answered `Unreachable`, to be asked again, with the calls that failed for it.
     pending: VecDeque<(DockerRequest, u32)>,
@@ -41,16 +42,16 @@ struct Failure {
 impl Worker {
     pub(super) fn new(config: DockerConfig, runtime: Runtime, reports: Sender<DockerReport>) -> Self {
         let retry_at = Instant::now();
-        Self { config, runtime, reports, status: None, client: None, retry_at, pending: VecDeque::new() }
+        Self { config, runtime, reports, status: None, socket: None, retry_at, pending: VecDeque::new() }
     }
 
     /// Until the other side is dropped.
     pub(super) fn run(mut self, requests: &Receiver<DockerRequest>) {
         loop {
-            if self.client.is_none() && Instant::now() >= self.retry_at {
+            if self.socket.is_none() && Instant::now() >= self.retry_at {
                 self.retry();
             }
-            let next = if self.client.is_some() {
+            let next = if self.socket.is_some() {
                 requests.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 requests.recv_timeout(self.retry_at.saturating_duration_since(Instant::now()))
@@ -66,8 +67,8 @@ impl Worker {
     /// Tries the daemon again, and then those that it owes an answer.
     fn retry(&mut self) {
         match self.connect() {
-            Ok(client) => {
-                self.client = Some(client);
+            Ok(socket) => {
+                self.socket = Some(socket);
                 if self.pending.is_empty() {
                     self.set_status(ProbeState::Active, None);
                 }
@@ -75,7 +76,7 @@ impl Worker {
             Err(failure) => return self.failed(failure),
         }
         for _ in 0..self.pending.len() {
-            if self.client.is_none() {
+            if self.socket.is_none() {
                 return;
             }
             let Some((request, failures)) = self.pending.pop_front() else { return };
@@ -96,7 +97,7 @@ impl Worker {
 
     /// A new request: one answer, at once or within the deadline.
     fn answer(&mut self, request: DockerRequest) {
-        if self.client.is_some() {
+        if self.socket.is_some() {
             match self.ask(&request) {
                 Ok(row) => {
                     self.set_status(ProbeState::Active, None);
@@ -113,30 +114,38 @@ impl Worker {
 
     fn failed(&mut self, failure: Failure) {
         if failure.broken {
-            self.client = None;
+            self.socket = None;
             self.retry_at = Instant::now() + self.config.retry_interval;
         }
         self.set_status(failure.state, Some(failure.reason));
     }
 
-    /// A client for the first socket that exists, with a version of the API that the daemon knows.
-    fn connect(&self) -> Result<Docker, Failure> {
+    /// The first socket that exists, when the daemon there answers. It is asked for its version, which costs it
+    /// nothing. The requests themselves name no version (bollard 0.21 leaves it out of its URLs), so the daemon takes
+    /// its own.
+    fn connect(&self) -> Result<PathBuf, Failure> {
         let sockets = &self.config.sockets;
         let Some(socket) = sockets.iter().find(|socket| socket.exists()) else {
             let places: Vec<String> = sockets.iter().map(|socket| socket.display().to_string()).collect();
             let reason = format!("no Docker socket at {}", places.join(", "));
             return Err(Failure { state: ProbeState::Off, reason, broken: true });
         };
-        // The library's own timeout is in whole seconds; ours ends before it.
-        let seconds = self.config.deadline.as_secs() + 1;
-        let client = Docker::connect_with_unix(&socket.to_string_lossy(), seconds, API_DEFAULT_VERSION)
-            .map_err(|error| self.failure(&error))?;
+        let client = self.client(socket)?;
         self.runtime.block_on(async {
             match timeout(self.config.deadline, client.negotiate_version()).await {
-                Ok(negotiated) => negotiated.map_err(|error| self.failure(&error)),
+                Ok(negotiated) => negotiated.map(|_| socket.clone()).map_err(|error| self.failure(&error)),
                 Err(_) => Err(self.timed_out()),
             }
         })
+    }
+
+    /// A client for one call. Its connection is not kept: nothing drives it between calls, so that a daemon which
+    /// closed it meanwhile would only show as the next call's failure.
+    fn client(&self, socket: &Path) -> Result<Docker, Failure> {
+        // The library's own timeout is in whole seconds; ours ends before it.
+        let seconds = self.config.deadline.as_secs() + 1;
+        Docker::connect_with_unix(&socket.to_string_lossy(), seconds, API_DEFAULT_VERSION)
+            .map_err(|error| self.failure(&error))
     }
 
     fn ask(&self, request: &DockerRequest) -> Result<ContainerSnapshot, Failure> {
@@ -145,7 +154,8 @@ impl Worker {
         if request.container_id.is_empty() || !request.container_id.bytes().all(plain) {
             return Ok(row::empty(request, MetadataStatus::NotFound));
         }
-        let Some(client) = &self.client else { return Err(self.timed_out()) };
+        let Some(socket) = &self.socket else { return Err(self.timed_out()) };
+        let client = self.client(socket)?;
         let call = client.inspect_container(&request.container_id, None::<InspectContainerOptions>);
         // The timer must be made inside the runtime.
         let answer = self.runtime.block_on(async { timeout(self.config.deadline, call).await });
@@ -175,7 +185,7 @@ impl Worker {
             }
             source = cause.source();
         }
-        let broken = !matches!(error, Error::DockerResponseServerError { .. }) || self.client.is_none();
+        let broken = !matches!(error, Error::DockerResponseServerError { .. }) || self.socket.is_none();
         Failure { state: ProbeState::Failed, reason, broken }
     }
 

@@ -33,10 +33,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints an error with its causes on one line.
+/// Prints an error with its causes on one line. Many errors quote their cause already; it is not said twice.
 fn print_error(error: &anyhow::Error) {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
     let (red, plain) = if std::io::stderr().is_terminal() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-    eprintln!("{red}error:{plain} {error:#}");
+    eprintln!("{red}error:{plain} {message}");
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

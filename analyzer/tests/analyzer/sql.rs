@@ -107,7 +107,7 @@ fn the_functions_take_addresses_and_control_groups() {
 #[test]
 fn lists_and_maps_print_in_every_format() {
     let trace = shop().open();
-    let query = "SELECT name, labels, environment, log_path, pid FROM raw.containers LIMIT 1";
+    let query = "SELECT name, labels, environment, log_path, pid FROM raw.containers ORDER BY seq LIMIT 1";
     let text: Vec<String> = [RowFormat::Table, RowFormat::Csv, RowFormat::Json]
         .map(|format| run(&trace, format, query).unwrap())
         .to_vec();
@@ -121,7 +121,7 @@ fn csv_quotes_what_needs_it_and_has_a_header_without_rows() {
         run(
             &trace,
             RowFormat::Csv,
-            "SELECT time, path, inode FROM file_events LIMIT 1; SELECT pid, path FROM file_events WHERE false"
+            "SELECT time, path, inode FROM file_events ORDER BY seq LIMIT 1; SELECT pid, path FROM file_events WHERE false"
         )
         .unwrap()
     );

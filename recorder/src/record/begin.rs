@@ -280,12 +280,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Control groups to measure: admitted ones that have processes.
+    /// Control groups to measure: those that were asked for, also when their last process has just ended, and
+    /// admitted ones that have processes.
     pub(super) fn measured_cgroups(&self) -> BTreeSet<String> {
         self.live
             .processes()
             .filter_map(|process| process.cgroup.as_deref())
             .filter(|path| self.scope.admits_cgroup(path))
+            .chain(self.scope.roots())
             .map(str::to_owned)
             .collect()
     }

@@ -12,7 +12,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use crate::host::{self, cargo, human};
-use crate::{kernels, sample_traces, schema_docs, setup};
+use crate::{sample_traces, schema_docs, setup};
 
 /// Which stages to run.
 #[derive(Args)]
@@ -52,11 +52,6 @@ const STAGES: &[Stage] = &[
         name: "record-alone",
         about: "the recorder builds as a static binary",
         run: features::record_alone,
-    },
-    Stage {
-        name: "kernels",
-        about: "it records on other kernels",
-        run: || kernels::run(&kernels::Options::default()),
     },
 ];
 
@@ -146,7 +141,7 @@ mod tests {
         let only = ["lints".to_owned(), "format".to_owned()];
         let names: Vec<_> = chosen(&only, &[]).unwrap().iter().map(|stage| stage.name).collect();
         assert_eq!(names, ["format", "lints"]);
-        let skipped = chosen(&[], &["kernels".to_owned()]).unwrap();
+        let skipped = chosen(&[], &["record-alone".to_owned()]).unwrap();
         assert_eq!(skipped.len(), STAGES.len() - 1);
     }
 

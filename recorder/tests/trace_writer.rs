@@ -243,7 +243,8 @@ fn the_directory_is_private_and_so_is_all_in_it() {
             }
         }
     }
-    assert!(files > 5);
+    // The manifest, the sealed table, and whatever of the next journal is there by now.
+    assert!(files >= 2, "{files}");
 }
 
 #[test]

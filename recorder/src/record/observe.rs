@@ -126,7 +126,8 @@ pub(super) fn file(kind: FileEventKind, facts: &FileRecord, path: &[u8]) -> File
     }
 }
 
-fn tcp_event(kind: TcpEventKind, connection_id: u64, pid: u32, start_ns: u64) -> TcpEvent {
+/// A row about a socket that says nothing yet but whose it is.
+pub(super) fn tcp_event(kind: TcpEventKind, connection_id: u64, pid: u32, start_ns: u64) -> TcpEvent {
     TcpEvent {
         kind,
         connection_id,

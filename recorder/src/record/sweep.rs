@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use aftertrace_schemas::tables::{SocketKind, SocketSnapshot, TcpEvent, TcpEventKind};
 
+use super::observe::tcp_event;
 use crate::live_state::LiveState;
 
 /// What a sweep of the kernel's sockets found, all at one moment.
@@ -38,23 +39,8 @@ pub(super) fn is_old_news(row: &TcpEvent, live: &LiveState) -> bool {
 }
 
 fn inferred_end(socket: &SocketSnapshot) -> TcpEvent {
-    TcpEvent {
-        kind: if socket.kind == SocketKind::Listen { TcpEventKind::ListenClose } else { TcpEventKind::Close },
-        connection_id: socket.connection_id,
-        pid: Some(socket.pid),
-        process_start_ns: Some(socket.process_start_ns),
-        local_ip: None,
-        local_port: None,
-        remote_ip: None,
-        remote_port: None,
-        network_namespace: None,
-        handshake_ns: None,
-        errno: None,
-        state: None,
-        bytes_sent: None,
-        bytes_received: None,
-        retransmits: None,
-        smoothed_rtt_us: None,
-        inferred: true,
-    }
+    let kind =
+        if socket.kind == SocketKind::Listen { TcpEventKind::ListenClose } else { TcpEventKind::Close };
+    let event = tcp_event(kind, socket.connection_id, socket.pid, socket.process_start_ns);
+    TcpEvent { inferred: true, ..event }
 }

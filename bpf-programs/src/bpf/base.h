@@ -62,12 +62,21 @@ static struct tcp_sock *(*const bpf_skc_to_tcp_sock)(void *sk) = (void *)137;
 // Since 5.11; not to be called when `typed_current_task` is 0.
 static struct task_struct *(*const bpf_get_current_task_btf)(void) = (void *)158;
 
-// Reads `pointer->field` where the verifier does not know the pointer's type. A fault reads as zero: the kernel
-// zeroes the destination.
+// Whether the kernel has bpf_rdonly_cast(), as those since 6.2 do.
+const volatile u32 can_cast = 0;
+// Gives an address a type that the verifier knows. Not a helper but a function of the kernel: user space puts the
+// kernel's number for it in the place of this one. Not to be called when `can_cast` is 0.
+static void *(*const bpf_rdonly_cast)(const void *address, u32 type) = (void *)0x74736163;
+
+// Reads `pointer->field` where the verifier does not know the pointer's type: one load where the kernel can cast,
+// otherwise a call. A fault reads as zero either way.
 #define READ(pointer, field)                                                                                          \
 	({                                                                                                            \
 		typeof((pointer)->field) read_value;                                                                  \
-		bpf_probe_read_kernel(&read_value, sizeof(read_value), &(pointer)->field);                            \
+		if (can_cast)                                                                                         \
+			read_value = ((typeof(pointer))bpf_rdonly_cast(pointer, kernel_type(pointer)))->field;        \
+		else                                                                                                  \
+			bpf_probe_read_kernel(&read_value, sizeof(read_value), &(pointer)->field);                    \
 		read_value;                                                                                           \
 	})
 // Reads `pointer->field` where it does: one load.
@@ -81,6 +90,8 @@ static struct task_struct *(*const bpf_get_current_task_btf)(void) = (void *)158
 #define core_field(pointer, field, what) __builtin_preserve_field_info((pointer)->field, what)
 #define core_field_exists(pointer, field) core_field(pointer, field, FIELD_EXISTS)
 #define core_offset(type, field) __builtin_preserve_field_info(((type *)0)->field, FIELD_BYTE_OFFSET)
+// The kernel's number of the type that `pointer` points to.
+#define kernel_type(pointer) __builtin_btf_type_id(*(typeof(pointer))0, 1)
 #define core_enum_value(type, name) __builtin_preserve_enum_value(*(typeof(type) *)name, 1)
 
 // A field of `type` inside `block`, a copy of the beginning of such a struct on the stack.

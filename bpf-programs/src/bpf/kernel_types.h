@@ -6,6 +6,10 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct hlist_head {
+	void *first;
+};
+
 struct ns_common {
 	u32 inum;
 };

@@ -91,8 +91,9 @@ INLINE struct file *current_file(u32 fd)
 		max_fds = READ(table, max_fds);
 		files = READ(table, fd);
 	}
+	// For the sake of one that has a type: a struct that is just a pointer.
 	if (fd < max_fds)
-		bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+		file = (struct file *)READ((struct hlist_head *)(files + fd), first);
 	return file;
 }
 

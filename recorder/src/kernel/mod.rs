@@ -17,11 +17,11 @@ mod syscall;
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use aftertrace_bpf_programs::OBJECT;
 use aftertrace_bpf_programs::maps::{CgroupKey, LedgerValue, SweepInput, TracedValue};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray};
 use aya::sys::{Stats, enable_stats};
 use aya::{Btf, Ebpf, EbpfLoader};
+use aya_obj::btf::BtfKind;
 
 pub use accounts::{LedgerRow, ProgramCost};
 pub use aftertrace_bpf_programs::wire::Record;
@@ -158,6 +158,9 @@ fn create_maps(config: &KernelConfig, btf: &Btf) -> Result<Ebpf, KernelError> {
     let filter_enabled = u32::from(config.filter_enabled);
     let excluded = config.excluded_pid.unwrap_or(0);
     let typed_current_task = u32::from(preflight::kernel_has_function("bpf_get_current_task_btf"));
+    let cast_function = btf.id_by_type_name_kind("bpf_rdonly_cast", BtfKind::Func).ok();
+    let can_cast = u32::from(cast_function.is_some());
+    loader.override_global("can_cast", &can_cast, true);
     loader.override_global("typed_current_task", &typed_current_task, true);
     loader.override_global("filter_enabled", &filter_enabled, true);
     loader.override_global("self_tgid", &excluded, true);
@@ -171,7 +174,8 @@ fn create_maps(config: &KernelConfig, btf: &Btf) -> Result<Ebpf, KernelError> {
     }
     loader.map_max_entries("connections", config.max_connections);
     loader.map_max_entries("traced", if config.filter_enabled { config.max_traced } else { 1 });
-    loader.load(OBJECT).map_err(|error| KernelError::Object { reason: error::chain(&error) })
+    let object = aftertrace_bpf_programs::object(cast_function);
+    loader.load(&object).map_err(|error| KernelError::Object { reason: error::chain(&error) })
 }
 
 fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, KernelError> {

@@ -7,6 +7,7 @@ pub mod command;
 pub mod config;
 pub mod kernel;
 pub mod live_state;
+mod memory;
 pub mod record;
 pub mod sequencer;
 pub mod sources;

@@ -1,6 +1,6 @@
 //! Loads and attaches the programs, each by itself, and remembers why one is not there.
 
-use aya::Ebpf;
+use aya::{Btf, Ebpf};
 use aya::programs::links::FdLink;
 use aya::programs::trace_point::TracePointLink;
 use aya::programs::{BtfTracePoint, Iter, Program, ProgramError, RawTracePoint, TracePoint};
@@ -31,18 +31,18 @@ pub(super) enum Link {
 
 impl Kernel {
     /// Hands every program to the verifier, and remembers those that it rejects.
-    pub(super) fn load_programs(&mut self) {
+    pub(super) fn load_programs(&mut self, btf: &Btf) {
         for probe in &PROBES {
             let loaded = match probe.hook {
                 Hook::Typed(tracepoint) => program::<BtfTracePoint>(&mut self.ebpf, probe.program)
-                    .and_then(|program| program.load(tracepoint, &self.btf).map_err(words)),
+                    .and_then(|program| program.load(tracepoint, btf).map_err(words)),
                 Hook::Classic(..) => program::<TracePoint>(&mut self.ebpf, probe.program)
                     .and_then(|program| program.load().map_err(words)),
             };
             self.remember(probe.name, loaded);
         }
         let scan = program::<Iter>(&mut self.ebpf, SCAN.1)
-            .and_then(|program| program.load("task_file", &self.btf).map_err(words));
+            .and_then(|program| program.load("task_file", btf).map_err(words));
         self.remember(SCAN.0, scan);
         let sweep = program::<RawTracePoint>(&mut self.ebpf, SWEEP.1)
             .and_then(|program| program.load().map_err(words));

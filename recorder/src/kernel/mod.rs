@@ -17,6 +17,7 @@ mod syscall;
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use crate::memory;
 use aftertrace_bpf_programs::maps::{CgroupKey, LedgerValue, SweepInput, TracedValue};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray};
 use aya::sys::{Stats, enable_stats};
@@ -90,7 +91,6 @@ impl KernelConfig {
 /// The loaded programs. Dropping it detaches and unloads them.
 pub struct Kernel {
     ebpf: Ebpf,
-    btf: Btf,
     links: Vec<attach::Link>,
     statuses: Vec<ProbeStatus>,
     rings: rings::Rings,
@@ -135,13 +135,14 @@ impl Kernel {
             sweep_in: typed_map(&mut ebpf, "sweep_in")?,
             sweep_out: map_data(&mut ebpf, "sweep_out")?,
             ebpf,
-            btf,
             links: Vec::new(),
             statuses: Vec::new(),
             map_bytes,
             _costs: costs,
         };
-        kernel.load_programs();
+        kernel.load_programs(&btf);
+        drop(btf);
+        memory::return_freed();
         Ok(kernel)
     }
 

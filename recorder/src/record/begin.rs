@@ -24,6 +24,7 @@ use crate::command::RecordedCommand;
 use crate::config::RecordConfig;
 use crate::kernel::{Kernel, KernelConfig};
 use crate::live_state::{Limits, LiveState};
+use crate::memory;
 use crate::sequencer::Sequencer;
 use crate::sources::Roots;
 use crate::sources::cgroups::Hierarchies;
@@ -39,6 +40,7 @@ use crate::trace::{TraceWriter, WriterOptions};
 impl<'a> Session<'a> {
     /// Checks what is needed, attaches the kernel programs, and writes what is alive.
     pub(super) fn begin(config: &'a RecordConfig, observer: &mut dyn Observer) -> Result<Self, RecordError> {
+        memory::keep_little();
         let roots = Roots::default();
         check_privileges(&roots, config.mount_tracefs)?;
         let hierarchies = Hierarchies::find(&roots);

@@ -63,7 +63,8 @@ pub(crate) struct RecordArgs {
     /// Drop segments older than this (15m, 2h).
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) max_age: Option<std::time::Duration>,
-    /// Size of each kernel ring buffer; raise it when the report shows losses with cause ring_full.
+    /// Size of the kernel ring buffer for connections; that for processes and files has half of it. Raise it when the
+    /// report shows losses with cause ring_full.
     #[arg(long, value_name = "SIZE", default_value = "8MiB")]
     pub(crate) ring_size: bytesize::ByteSize,
     /// Most TCP sockets followed at a time; kernel memory for them is set aside at the start (about 200 bytes each).

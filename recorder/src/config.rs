@@ -21,7 +21,8 @@ pub struct RecordConfig {
     pub max_bytes: Option<u64>,
     /// Cap on the age of what is kept.
     pub max_age: Option<Duration>,
-    /// Size of each kernel ring, bytes: a power of two, 4 KiB at least.
+    /// Size of each kernel ring for connections, bytes: a power of two, 4 KiB at least. That for processes, files and
+    /// control groups, of which there are fewer, has half of it.
     pub ring_bytes: u32,
     /// Most sockets that the kernel side follows at a time.
     pub max_connections: u32,

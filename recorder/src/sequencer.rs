@@ -3,57 +3,66 @@
 //! In: items with the boot time at which they happened, in any order. Out: items up to a watermark, sorted.
 //! The watermark trails the clock, so that what belongs earlier (another CPU's ring, the answer of a
 //! container runtime) still takes its place.
+//!
+//! Items stay where they are put and only their keys are sorted: in a flood some 20,000 of them wait.
 
-/// Something that waits for its place.
-#[derive(Debug)]
-struct Pending<T> {
+/// An item's place in the order, and where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
     boot_ns: u64,
-    item: T,
+    arrival: u64,
+    slot: usize,
 }
 
 /// Orders items by boot time. See the module.
 #[derive(Debug)]
 pub struct Sequencer<T> {
-    pending: Vec<Pending<T>>,
-    released: Vec<Pending<T>>,
-    watermark_ns: u64,
+    slots: Vec<Option<T>>,
+    free: Vec<usize>,
+    waiting: Vec<Key>,
+    /// What was released and not taken yet, the latest first.
+    due: Vec<Key>,
+    arrivals: u64,
 }
 
 impl<T> Default for Sequencer<T> {
     fn default() -> Self {
-        Self { pending: Vec::new(), released: Vec::new(), watermark_ns: 0 }
+        Self { slots: Vec::new(), free: Vec::new(), waiting: Vec::new(), due: Vec::new(), arrivals: 0 }
     }
 }
 
 impl<T> Sequencer<T> {
     /// Adds an item that happened at `boot_ns`. One from before the watermark is late: it comes with the next release.
     pub fn push(&mut self, boot_ns: u64, item: T) {
-        self.pending.push(Pending { boot_ns, item });
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.slots.push(None);
+                self.slots.len() - 1
+            }
+        };
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = Some(item);
+        }
+        self.waiting.push(Key { boot_ns, arrival: self.arrivals, slot });
+        self.arrivals += 1;
     }
 
-    /// Items that wait.
-    pub fn len(&self) -> usize {
-        self.pending.len()
+    /// Lets every item go that happened before `until_boot_ns`: [`Sequencer::next`] gives them, oldest first.
+    pub fn release(&mut self, until_boot_ns: u64) {
+        self.due.extend(self.waiting.extract_if(.., |key| key.boot_ns < until_boot_ns));
+        self.due.sort_unstable_by(|a, b| b.cmp(a));
     }
 
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.pending.is_empty()
-    }
-
-    /// Up to which boot time items were released.
-    pub fn watermark_ns(&self) -> u64 {
-        self.watermark_ns
-    }
-
-    /// Hands over every item that happened before `until_boot_ns`, oldest first, and moves the watermark there.
-    pub fn release(&mut self, until_boot_ns: u64) -> impl Iterator<Item = (u64, T)> + '_ {
-        self.watermark_ns = self.watermark_ns.max(until_boot_ns);
-        let watermark_ns = self.watermark_ns;
-        self.released.extend(self.pending.extract_if(.., |pending| pending.boot_ns < watermark_ns));
-        // Stable, so that equal times keep their order of arrival; nearly sorted input costs little.
-        self.released.sort_by_key(|pending| pending.boot_ns);
-        self.released.drain(..).map(|pending| (pending.boot_ns, pending.item))
+    /// The next item that was released, with its boot time.
+    pub fn next(&mut self) -> Option<(u64, T)> {
+        while let Some(key) = self.due.pop() {
+            if let Some(item) = self.slots.get_mut(key.slot).and_then(Option::take) {
+                self.free.push(key.slot);
+                return Some((key.boot_ns, item));
+            }
+        }
+        None
     }
 }
 
@@ -62,22 +71,39 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn released<T>(sequencer: &mut Sequencer<T>, until_boot_ns: u64) -> Vec<(u64, T)> {
+        sequencer.release(until_boot_ns);
+        std::iter::from_fn(|| sequencer.next()).collect()
+    }
+
     #[test]
     fn an_item_at_the_watermark_waits() {
         let mut sequencer = Sequencer::default();
         sequencer.push(10, 'a');
-        assert_eq!(sequencer.release(10).count(), 0);
-        assert_eq!(sequencer.release(11).collect::<Vec<_>>(), [(10, 'a')]);
-        assert!(sequencer.is_empty());
+        assert_eq!(released(&mut sequencer, 10), []);
+        assert_eq!(released(&mut sequencer, 11), [(10, 'a')]);
+        assert_eq!(released(&mut sequencer, u64::MAX), []);
     }
 
     #[test]
     fn a_late_item_comes_with_the_next_release() {
         let mut sequencer = Sequencer::default();
         sequencer.push(10, 'b');
-        assert_eq!(sequencer.release(20).count(), 1);
+        assert_eq!(released(&mut sequencer, 20), [(10, 'b')]);
         sequencer.push(5, 'a');
-        assert_eq!(sequencer.release(20).collect::<Vec<_>>(), [(5, 'a')]);
+        assert_eq!(released(&mut sequencer, 20), [(5, 'a')]);
+    }
+
+    #[test]
+    fn what_is_added_between_two_items_waits_for_the_next_release() {
+        let mut sequencer = Sequencer::default();
+        sequencer.push(10, 'a');
+        sequencer.push(20, 'c');
+        sequencer.release(30);
+        assert_eq!(sequencer.next(), Some((10, 'a')));
+        sequencer.push(15, 'b');
+        assert_eq!(sequencer.next(), Some((20, 'c')));
+        assert_eq!(released(&mut sequencer, 30), [(15, 'b')]);
     }
 
     proptest! {
@@ -90,9 +116,9 @@ mod tests {
             for (arrival, time) in times.iter().enumerate() {
                 sequencer.push(*time, arrival);
             }
-            let mut out: Vec<_> = sequencer.release(cut).collect();
+            let mut out = released(&mut sequencer, cut);
             prop_assert!(out.iter().all(|(time, _)| *time < cut));
-            out.extend(sequencer.release(u64::MAX));
+            out.extend(released(&mut sequencer, u64::MAX));
             let mut expected: Vec<_> = times.iter().copied().enumerate().map(|(arrival, time)| (time, arrival)).collect();
             expected.sort();
             prop_assert_eq!(out, expected);

@@ -12,6 +12,8 @@ use super::{Kernel, probes, syscall};
 /// number of its records that were in rings (or, for `scan` and `sweep`, in answers).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LedgerRow {
+    /// Number of the account, as headers of records have it.
+    pub account: u16,
     /// Name of the account.
     pub program: &'static str,
     /// CPU.
@@ -47,13 +49,14 @@ impl Kernel {
     /// The ledger: a row for each account and CPU that saw anything.
     pub fn ledger(&self) -> Vec<LedgerRow> {
         let mut rows = Vec::new();
-        for (program, account) in ACCOUNTS.into_iter().zip(0u32..) {
-            let Ok(values) = self.ledger.get(&account, 0) else { continue };
+        for (program, account) in ACCOUNTS.into_iter().zip(0u16..) {
+            let Ok(values) = self.ledger.get(&u32::from(account), 0) else { continue };
             for (value, cpu) in values.iter().zip(0u32..) {
                 let [seen, filtered, submitted, dropped_ring_full, dropped_map_full, dropped_read_fault] =
                     *value;
                 if seen > 0 {
                     rows.push(LedgerRow {
+                        account,
                         program,
                         cpu,
                         seen,

@@ -1,9 +1,9 @@
 //! Loads and attaches the programs, each by itself, and remembers why one is not there.
 
-use aya::{Btf, Ebpf};
 use aya::programs::links::FdLink;
 use aya::programs::trace_point::TracePointLink;
 use aya::programs::{BtfTracePoint, Iter, Program, ProgramError, RawTracePoint, TracePoint};
+use aya::{Btf, Ebpf};
 
 use super::error::chain;
 use super::probes::{Hook, PROBES, Probe, SCAN, SWEEP};

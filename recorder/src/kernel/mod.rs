@@ -32,7 +32,7 @@ pub use preflight::missing_capabilities;
 pub use rings::DrainStats;
 
 /// The least size of a ring, bytes: what rings not in use have.
-const SMALLEST_RING_BYTES: u32 = 4096;
+pub const SMALLEST_RING_BYTES: u32 = 4096;
 /// Rings for connections that the programs know.
 const CONNECTION_RINGS: [&str; 4] = ["connections_0", "connections_1", "connections_2", "connections_3"];
 const LIFECYCLE_RING: &str = "lifecycle";

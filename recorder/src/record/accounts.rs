@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aftertrace_schemas::column::Timestamp;
 use aftertrace_schemas::tables::{LedgerEntry, Loss};
 use aftertrace_schemas::{Kind, UnixNanos};
+use rustc_hash::FxHashMap;
 
 use crate::kernel::LedgerRow;
 
@@ -19,7 +20,8 @@ struct Received {
 /// Accounts by program and CPU.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
-    received: BTreeMap<(&'static str, u32), Received>,
+    /// By number of the account and CPU; looked up for each event.
+    received: FxHashMap<(u16, u32), Received>,
     written: BTreeMap<(&'static str, u32), LedgerEntry>,
     losses: BTreeMap<(&'static str, &'static str), u64>,
     since: UnixNanos,
@@ -32,18 +34,22 @@ impl Accounts {
     }
 
     /// A record was taken from a ring.
-    pub(super) fn received(&mut self, program: &'static str, cpu: u32) {
-        self.received.entry((program, cpu)).or_default().received += 1;
+    pub(super) fn received(&mut self, account: u16, cpu: u32) {
+        self.of(account, cpu).received += 1;
     }
 
     /// A record became an observation.
-    pub(super) fn recorded(&mut self, program: &'static str, cpu: u32) {
-        self.received.entry((program, cpu)).or_default().recorded += 1;
+    pub(super) fn recorded(&mut self, account: u16, cpu: u32) {
+        self.of(account, cpu).recorded += 1;
     }
 
     /// A record turned out to be outside the filter.
-    pub(super) fn set_aside(&mut self, program: &'static str, cpu: u32) {
-        self.received.entry((program, cpu)).or_default().set_aside += 1;
+    pub(super) fn set_aside(&mut self, account: u16, cpu: u32) {
+        self.of(account, cpu).set_aside += 1;
+    }
+
+    fn of(&mut self, account: u16, cpu: u32) -> &mut Received {
+        self.received.entry((account, cpu)).or_default()
     }
 
     /// The rows to write: those that changed since they were last written, or all of them.
@@ -51,7 +57,7 @@ impl Accounts {
         let mut rows = Vec::new();
         for row in ledger {
             let key = (row.program, row.cpu);
-            let here = self.received.get(&key).copied().unwrap_or_default();
+            let here = *self.of(row.account, row.cpu);
             let entry = LedgerEntry {
                 program: row.program.to_owned(),
                 cpu: row.cpu,

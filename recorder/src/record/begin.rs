@@ -22,7 +22,7 @@ use super::scope::Scope;
 use super::session::{Rate, Session, Timers};
 use crate::command::RecordedCommand;
 use crate::config::RecordConfig;
-use crate::kernel::{Kernel, KernelConfig};
+use crate::kernel::{Kernel, KernelConfig, SMALLEST_RING_BYTES};
 use crate::live_state::{Limits, LiveState};
 use crate::memory;
 use crate::sequencer::Sequencer;
@@ -153,13 +153,13 @@ impl<'a> Session<'a> {
         let mut found = Vec::new();
         let accounts = &mut self.accounts;
         self.kernel.scan(|record| {
-            let (account, cpu) = (record.account(), u32::from(record.header().cpu));
+            let (account, cpu) = (record.header().account, u32::from(record.header().cpu));
             accounts.received(account, cpu);
             found.push((account, cpu, Event::from_record(&record)));
         })?;
         let mut counters = rustc_hash::FxHashMap::default();
         self.kernel.sweep(|record| {
-            let (account, cpu) = (record.account(), u32::from(record.header().cpu));
+            let (account, cpu) = (record.header().account, u32::from(record.header().cpu));
             accounts.received(account, cpu);
             accounts.set_aside(account, cpu);
             if let Event::Tcp(row) = Event::from_record(&record) {
@@ -436,7 +436,7 @@ fn writer_options(config: &RecordConfig) -> WriterOptions {
 fn kernel_config(config: &RecordConfig, filter: bool) -> KernelConfig {
     KernelConfig {
         filter_enabled: filter,
-        lifecycle_ring_bytes: config.ring_bytes,
+        lifecycle_ring_bytes: (config.ring_bytes / 2).max(SMALLEST_RING_BYTES),
         connection_ring_bytes: config.ring_bytes,
         max_connections: config.max_connections,
         measure_costs: config.bpf_statistics,

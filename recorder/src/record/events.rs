@@ -13,19 +13,19 @@ use super::session::Session;
 use super::sweep::Sweep;
 use crate::record::RecordError;
 
-/// What waits for its place in the order.
+/// What waits for its place in the order. Small, since thousands wait: what is rare lies elsewhere.
 pub(super) enum Item {
     /// A kernel record, to be accounted for.
     Kernel {
-        /// The account in the ledger that it was submitted on.
-        account: &'static str,
+        /// Number of the account in the ledger that it was submitted on.
+        account: u16,
         /// The CPU that submitted it.
         cpu: u32,
         /// What it says.
         event: Event,
     },
     /// A row of a source.
-    Row(Kind),
+    Row(Box<Kind>),
     /// A sweep, to be compared with what should be alive at its time.
     Sweep(Sweep),
 }
@@ -33,13 +33,13 @@ pub(super) enum Item {
 /// What a kernel record says, freed from the ring's memory.
 pub(super) enum Event {
     /// A process was forked; its control groups.
-    Start(ProcessEvent, Vec<CgroupKey>),
+    Start(Box<ProcessEvent>, Vec<CgroupKey>),
     /// A process runs another program; its control groups.
-    Exec(ProcessEvent, Vec<CgroupKey>),
+    Exec(Box<ProcessEvent>, Vec<CgroupKey>),
     /// A process ended.
-    Exit(ProcessEvent),
+    Exit(Box<ProcessEvent>),
     /// The OOM killer chose a process.
-    OomKill(ProcessEvent),
+    OomKill(Box<ProcessEvent>),
     /// A control group was made or removed, or a process moved into it.
     Cgroup(CgroupEvent),
     /// A file was opened for writing.
@@ -77,11 +77,13 @@ impl Event {
     pub(super) fn from_record(record: &Record<'_>) -> Self {
         match record {
             Record::ProcessStart(start) => {
-                Self::Start(observe::process_start(&start.task), groups(&start.task))
+                Self::Start(Box::new(observe::process_start(&start.task)), groups(&start.task))
             }
-            Record::ProcessExec(exec) => Self::Exec(observe::process_exec(exec), groups(&exec.task)),
-            Record::ProcessExit(exit) => Self::Exit(observe::process_exit(exit)),
-            Record::OomKill(kill) => Self::OomKill(observe::oom_kill(kill.pid)),
+            Record::ProcessExec(exec) => {
+                Self::Exec(Box::new(observe::process_exec(exec)), groups(&exec.task))
+            }
+            Record::ProcessExit(exit) => Self::Exit(Box::new(observe::process_exit(exit))),
+            Record::OomKill(kill) => Self::OomKill(Box::new(observe::oom_kill(kill.pid))),
             Record::CgroupCreated(record, path) => {
                 Self::Cgroup(cgroup(CgroupEventKind::Created, record, path))
             }
@@ -122,7 +124,7 @@ impl Session<'_> {
     /// Gives an item its place and completes it.
     pub(super) fn place(&mut self, boot_ns: u64, item: Item) -> Result<(), RecordError> {
         match item {
-            Item::Row(kind) => self.place_row(boot_ns, kind),
+            Item::Row(kind) => self.place_row(boot_ns, *kind),
             Item::Sweep(sweep) => self.place_sweep(boot_ns, &sweep),
             Item::Kernel { account, cpu, event } => {
                 match self.place_event(boot_ns, event)? {
@@ -151,18 +153,18 @@ impl Session<'_> {
                 if let Some(path) = &event.cgroup {
                     self.containers.want(path, boot_ns);
                 }
-                self.emit(boot_ns, Kind::Process(event))?;
+                self.emit(boot_ns, Kind::Process(*event))?;
             }
             Event::Exit(event) => {
                 self.cgroups.ended(event.pid);
-                self.emit(boot_ns, Kind::Process(event))?;
+                self.emit(boot_ns, Kind::Process(*event))?;
             }
             Event::OomKill(event) => {
                 // The kernel program cannot see whose victim it is; outside the filter it is not ours to tell.
                 if !self.scope.is_everything() && self.live.process(event.pid).is_none() {
                     return Ok(Fate::SetAside);
                 }
-                self.emit(boot_ns, Kind::Process(event))?;
+                self.emit(boot_ns, Kind::Process(*event))?;
             }
             Event::Cgroup(event) => return self.place_cgroup(boot_ns, event),
             Event::File(event) => self.emit(boot_ns, Kind::File(event))?,

@@ -139,7 +139,8 @@ impl Session<'_> {
     pub(super) fn drain(&mut self) {
         let Self { kernel, sequencer, accounts, containers, rate, .. } = self;
         kernel.drain(|record| {
-            let (header, account) = (record.header(), record.account());
+            let header = record.header();
+            let account = header.account;
             let cpu = u32::from(header.cpu);
             accounts.received(account, cpu);
             rate.events += 1;
@@ -156,14 +157,14 @@ impl Session<'_> {
     fn take_rows(&mut self) {
         let now_ns = SystemClock.boot_ns();
         for (boot_ns, row) in self.containers.take_rows().into_iter().chain(self.collector.take_rows()) {
-            self.sequencer.push(boot_ns.min(now_ns), Item::Row(row));
+            self.sequencer.push(boot_ns.min(now_ns), Item::Row(Box::new(row)));
         }
     }
 
     /// Gives everything that happened before a moment its place.
     pub(super) fn release(&mut self, until_ns: u64) -> Result<(), RecordError> {
-        let due: Vec<(u64, Item)> = self.sequencer.release(until_ns).collect();
-        for (boot_ns, item) in due {
+        self.sequencer.release(until_ns);
+        while let Some((boot_ns, item)) = self.sequencer.next() {
             self.place(boot_ns, item)?;
         }
         Ok(())
@@ -257,7 +258,8 @@ impl Session<'_> {
         let accounts = &mut self.accounts;
         let sequencer = &mut self.sequencer;
         let alive = self.kernel.sweep(|record| {
-            let (header, account) = (record.header(), record.account());
+            let header = record.header();
+            let account = header.account;
             let cpu = u32::from(header.cpu);
             accounts.received(account, cpu);
             match Event::from_record(&record) {

@@ -1,6 +1,7 @@
 //! `aftertrace record`: from arguments to a recording, with a live line on a terminal.
 
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,7 +18,12 @@ const CANNOT_RUN: u8 = 127;
 pub(crate) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
     let quiet = arguments.quiet;
     let config = config(arguments)?;
-    let mut terminal = Terminal { quiet, live: !quiet && std::io::stderr().is_terminal(), line: false };
+    let mut terminal = Terminal {
+        output: config.output.clone(),
+        quiet,
+        live: !quiet && std::io::stderr().is_terminal(),
+        line: false,
+    };
     let outcome = match record(&config, &mut terminal) {
         Ok(outcome) => outcome,
         Err(error @ RecordError::Command(_)) => {
@@ -61,6 +67,7 @@ fn ring_bytes(size: ByteSize) -> anyhow::Result<u32> {
 
 /// Says what happens: one line that is kept up to date on a terminal, plain lines elsewhere.
 struct Terminal {
+    output: PathBuf,
     quiet: bool,
     live: bool,
     line: bool,
@@ -93,6 +100,12 @@ impl Terminal {
 }
 
 impl Observer for Terminal {
+    fn started(&mut self) {
+        if !self.quiet {
+            eprintln!("recording to {}; Ctrl-C ends it", self.output.display());
+        }
+    }
+
     fn status(&mut self, status: &Status) {
         if !self.live {
             return;

@@ -3,9 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use aftertrace_recorder::sources::Roots;
@@ -15,115 +13,19 @@ use aftertrace_recorder::sources::namespaces::NamespaceSource;
 use aftertrace_recorder::sources::processes::ProcessSource;
 use aftertrace_registry::container_id::process_cgroup;
 use aftertrace_schemas::tables::{ContainerSnapshot, MetadataStatus, ProbeState};
+use aftertrace_workload::docker::Daemon;
 use rustix::process::{Pid, Signal, kill_process};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const DEADLINE: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_millis(500);
 
-/// A daemon in a directory of its own. It has no network and changes no firewall.
-struct Daemon {
-    process: Child,
-    directory: tempfile::TempDir,
-}
-
-impl Daemon {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name).display().to_string();
-        let log = fs::File::create(directory.path().join("log")).unwrap();
-        let process = Command::new("dockerd")
-            .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
-            .args(["-H", &format!("unix://{}", at("docker.sock")), "--storage-driver=vfs", "--bridge=none"])
-            .args(["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut daemon = Self { process, directory };
-        let deadline = Instant::now() + PATIENCE;
-        while daemon.try_docker(&["version"]).is_none() {
-            let ended = daemon.process.try_wait().unwrap();
-            if ended.is_some() || Instant::now() > deadline {
-                let log = fs::read_to_string(daemon.directory.path().join("log")).unwrap();
-                let tail = log.lines().rev().take(10).collect::<Vec<_>>().join("\n");
-                panic!("dockerd does not start ({ended:?}), last lines first:\n{tail}");
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        daemon
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.directory.path().join("docker.sock")
-    }
-
-    fn try_docker(&self, arguments: &[&str]) -> Option<String> {
-        let host = format!("unix://{}", self.socket().display());
-        let output = Command::new("docker").args(["-H", &host]).args(arguments).output().unwrap();
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    }
-
-    fn docker(&self, arguments: &[&str]) -> String {
-        self.try_docker(arguments).unwrap_or_else(|| panic!("docker {arguments:?} failed"))
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-    }
-
-    /// An image with one program, busybox.
-    fn import_image(&self, name: &str) {
-        let root = self.directory.path().join("root");
-        fs::create_dir_all(root.join("bin")).unwrap();
-        fs::copy(busybox().expect("checked before"), root.join("bin/busybox")).unwrap();
-        let archive = self.directory.path().join("root.tar");
-        let made =
-            Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg(".").status().unwrap();
-        assert!(made.success());
-        self.docker(&["import", &archive.display().to_string(), name]);
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // A stopped process gets nothing but this.
-        self.signal(Signal::CONT);
-        if let Some(all) = self.try_docker(&["ps", "-aq"]) {
-            for id in all.split_whitespace() {
-                let _ = self.try_docker(&["rm", "-f", id]);
-            }
-        }
-        self.signal(Signal::TERM);
-        let deadline = Instant::now() + PATIENCE;
-        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn in_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())
-}
-
-/// One that is linked statically, as it is alone in its image.
-fn busybox() -> Option<PathBuf> {
-    in_path("busybox")
-}
-
 /// Why the test cannot run here. Under CI that is a failure.
 fn skipped() -> bool {
     let reason = if !rustix::process::geteuid().is_root() {
         "not root"
-    } else if in_path("dockerd").is_none() || in_path("docker").is_none() {
-        "dockerd is not installed (package docker.io)"
-    } else if busybox().is_none() {
-        "busybox is not installed (package busybox-static)"
+    } else if let Some(missing) = aftertrace_workload::docker::missing() {
+        missing
     } else {
         return false;
     };
@@ -153,9 +55,15 @@ fn a_real_container_is_told_of_by_every_source_and_a_stopped_daemon_delays_nothi
     if skipped() {
         return;
     }
-    let daemon = Daemon::start();
-    daemon.import_image("aftertrace-test:1");
-    let id = daemon.docker(&[
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(directory.path()).unwrap();
+    daemon.import_busybox("aftertrace-test:1").unwrap();
+    let docker = |arguments: &[&str]| daemon.docker(arguments).unwrap();
+    let signal = |signal| {
+        let pid = Pid::from_raw(i32::try_from(daemon.pid()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    };
+    let id = docker(&[
         "run",
         "-d",
         "--name",
@@ -177,7 +85,7 @@ fn a_real_container_is_told_of_by_every_source_and_a_stopped_daemon_delays_nothi
         "sleep",
         "600",
     ]);
-    let pid: u32 = daemon.docker(&["inspect", "-f", "{{.State.Pid}}", &id]).parse().unwrap();
+    let pid: u32 = docker(&["inspect", "-f", "{{.State.Pid}}", &id]).parse().unwrap();
 
     // The process leads to its control group, as the registry chooses it.
     let cgroup_of = |text: &str| process_cgroup(text).map(str::to_owned);
@@ -210,7 +118,7 @@ fn a_real_container_is_told_of_by_every_source_and_a_stopped_daemon_delays_nothi
     assert_eq!(next_row(&source).metadata, MetadataStatus::NotFound);
 
     // A daemon that hangs: it is stopped, so the kernel accepts for it and nobody answers.
-    daemon.signal(Signal::STOP);
+    signal(Signal::STOP);
     let start = Instant::now();
     source.request(request(&id));
     source.request(request(&id));
@@ -219,7 +127,7 @@ fn a_real_container_is_told_of_by_every_source_and_a_stopped_daemon_delays_nothi
     for _ in 0..2 {
         assert_eq!(next_row(&source).metadata, MetadataStatus::Unreachable);
     }
-    daemon.signal(Signal::CONT);
+    signal(Signal::CONT);
     assert_eq!(next_state(&source).0, ProbeState::Active);
     check_row(&next_row(&source), &cgroup, &id, pid);
 }

@@ -15,6 +15,7 @@
 
 mod command_line;
 mod crash;
+mod docker;
 mod files;
 mod limits;
 mod memory;

@@ -1,8 +1,10 @@
 //! Running the binary under test, and asking the traces that it writes.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -81,6 +83,44 @@ impl Trace {
     pub fn assert_whole(&self) {
         let (code, report) = self.verify();
         assert_eq!(code, 0, "not whole: {report:#}");
+    }
+}
+
+/// A recorder that goes on until it is told to end.
+pub struct Recording {
+    directory: TempDir,
+    process: Child,
+}
+
+impl Recording {
+    /// Starts one without a command, and waits until it says that it records.
+    pub fn start(flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let mut process = start_recording(&directory.path().join("trace"), flags, &[])
+            .envs(environment.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        let stderr = process.stderr.as_mut().unwrap();
+        let mut byte = [0];
+        while !said.contains("recording to ") || !said.ends_with('\n') {
+            assert_eq!(stderr.read(&mut byte).unwrap(), 1, "the recorder ended: {said}");
+            said.push(char::from(byte[0]));
+        }
+        Self { directory, process }
+    }
+
+    /// Ends it as Ctrl-C does.
+    pub fn interrupt(self) -> Trace {
+        self.signal(Signal::INT)
+    }
+
+    /// Ends it with a signal.
+    pub fn signal(self, signal: Signal) -> Trace {
+        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+        Trace { directory: self.directory, output: self.process.wait_with_output().unwrap() }
     }
 }
 

@@ -198,7 +198,7 @@ impl<'a> Session<'a> {
             // A group that is gone has no processes.
             let procs = std::fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
             for pid in procs.lines().filter_map(|pid| pid.parse().ok()) {
-                self.kernel.trace_pid(pid)?;
+                self.kernel.trace_member(pid, group.hierarchy_id)?;
                 if self.live.process(pid).is_none() {
                     self.introduce_process(SystemClock.boot_ns(), pid)?;
                 }

@@ -52,10 +52,10 @@ impl Containers {
         }
     }
 
-    /// The control group was removed: another one of that name is another container.
+    /// The control group was removed. Another one of that name is the same container, started again: its runtime is
+    /// asked again, and what the filter wants of it stays.
     pub(super) fn forget(&mut self, path: &str) {
         self.asked.remove(path);
-        self.admitted.remove(path);
     }
 
     /// Rows that arrived, with the boot time that they take their place at.

@@ -193,6 +193,9 @@ impl Session<'_> {
             CgroupEventKind::Removed => {
                 self.cgroups.apply(&event);
                 self.containers.forget(&event.path);
+                if self.scope.is_root(&event.path) {
+                    self.kernel.untrace_cgroup(event.hierarchy_id, event.cgroup_id)?;
+                }
             }
             CgroupEventKind::Attached => {
                 let Some(pid) = event.pid else { return Ok(Fate::SetAside) };

@@ -51,6 +51,9 @@ pub struct Status {
 
 /// Is told how a recording goes.
 pub trait Observer {
+    /// The probes are attached and what was there before is known: from now on nothing of the filter is missed.
+    fn started(&mut self);
+
     /// Called about once a second.
     fn status(&mut self, status: &Status);
     /// Something does not work, but the recording goes on.
@@ -76,6 +79,7 @@ pub struct Outcome {
 pub fn record(config: &RecordConfig, observer: &mut dyn Observer) -> Result<Outcome, RecordError> {
     let signals = Signals::install().map_err(RecordError::Signals)?;
     let mut session = Session::begin(config, observer)?;
+    observer.started();
     let mut command = match session.spawn_command() {
         Ok(command) => command,
         Err(error) => {

@@ -32,6 +32,11 @@ impl Scope {
         self.roots.insert(path.to_owned())
     }
 
+    /// Whether this control group itself was named, and not one above it.
+    pub(super) fn is_root(&self, path: &str) -> bool {
+        self.roots.contains(path)
+    }
+
     /// The control groups that were admitted, for the manifest.
     pub(super) fn roots(&self) -> impl Iterator<Item = &str> {
         self.roots.iter().map(String::as_str)

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use aftertrace_schemas::column::Timestamp;
 use aftertrace_schemas::manifest::Anchor;
-use aftertrace_schemas::tables::{BpfProgramStats, Loss, Mark, MarkKind, RecorderStats};
+use aftertrace_schemas::tables::{BpfProgramStats, CgroupEventKind, Loss, Mark, MarkKind, RecorderStats};
 use aftertrace_schemas::{Kind, Observation};
 
 use super::accounts::Accounts;
@@ -105,7 +105,7 @@ impl Session<'_> {
     /// One turn: waits for the kernel, takes what is there, places what is due.
     pub(super) fn step(&mut self, wait: Duration, observer: &mut dyn Observer) -> Result<(), RecordError> {
         self.kernel.wait(wait)?;
-        self.drain();
+        self.drain()?;
         self.take_rows();
         let until_ns =
             SystemClock.boot_ns().saturating_sub(u64::try_from(HOLD.as_nanos()).unwrap_or(u64::MAX));
@@ -136,8 +136,9 @@ impl Session<'_> {
     }
 
     /// Takes every record that waits in the rings.
-    pub(super) fn drain(&mut self) {
-        let Self { kernel, sequencer, accounts, containers, rate, .. } = self;
+    pub(super) fn drain(&mut self) -> Result<(), RecordError> {
+        let mut made_again = Vec::new();
+        let Self { kernel, sequencer, accounts, containers, rate, scope, .. } = self;
         kernel.drain(|record| {
             let header = record.header();
             let account = header.account;
@@ -148,9 +149,17 @@ impl Session<'_> {
             if let Event::Cgroup(event) = &event {
                 // Asked for now, so that the answer is here when the container's first event gets its place.
                 containers.want(&event.path, header.time_ns);
+                if event.kind == CgroupEventKind::Created && scope.is_root(&event.path) {
+                    made_again.push((event.hierarchy_id, event.cgroup_id));
+                }
             }
             sequencer.push(header.time_ns, Item::Kernel { account, cpu, event });
         });
+        // A container or a unit that was asked for starts again: its new group is followed before anything is in it.
+        for (hierarchy_id, cgroup_id) in made_again {
+            kernel.trace_cgroup(hierarchy_id, cgroup_id)?;
+        }
+        Ok(())
     }
 
     /// Takes what the sources delivered.
@@ -307,7 +316,7 @@ impl Session<'_> {
         self.sweep()?;
         self.kernel.detach();
         while self.kernel.has_records() {
-            self.drain();
+            self.drain()?;
         }
         self.collector.settle();
         self.take_rows();

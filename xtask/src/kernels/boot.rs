@@ -6,9 +6,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aftertrace_workload::frame;
+use aftertrace_workload::{RECORDER_HANGS, frame};
 use anyhow::{Context, Result};
 
+const ENDED_BY_HOST: &str = "ended by the host";
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// What a guest left.
@@ -19,6 +20,13 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
+    /// Whether it came to no end by itself, and did not crash either.
+    pub(crate) fn hung(&self) -> bool {
+        let crashed = ["Kernel panic", "Oops", "BUG:", "general protection fault"];
+        (self.console.contains(ENDED_BY_HOST) || self.console.contains(RECORDER_HANGS))
+            && !crashed.iter().any(|words| self.console.contains(words))
+    }
+
     /// The trace that it sent, a tar.
     ///
     /// # Errors
@@ -62,7 +70,7 @@ pub(crate) fn boot(kernel: &Path, initramfs: &Path, directory: &Path) -> Result<
     let ended = wait(child)?;
     let mut text = String::from_utf8_lossy(&fs::read(&console).unwrap_or_default()).into_owned();
     match ended {
-        None => text.push_str(&format!("\n(ended by the host after {} s)", LIMIT.as_secs())),
+        None => text.push_str(&format!("\n({ENDED_BY_HOST} after {} s)", LIMIT.as_secs())),
         Some(status) if !status.success() => {
             text.push_str(&format!("\n(emulator: {status})\n"));
             text.push_str(&fs::read_to_string(directory.join("emulator")).unwrap_or_default());

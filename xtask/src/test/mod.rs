@@ -12,7 +12,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use crate::host::{self, cargo, human};
-use crate::{sample_traces, schema_docs, setup};
+use crate::{kernels, sample_traces, schema_docs, setup};
 
 /// Which stages to run.
 #[derive(Args)]
@@ -52,6 +52,11 @@ const STAGES: &[Stage] = &[
         name: "record-alone",
         about: "the recorder builds as a static binary",
         run: features::record_alone,
+    },
+    Stage {
+        name: "kernels",
+        about: "the recorder counts right on Debian's 5.10, 6.1 and 6.12 under an emulator",
+        run: || kernels::run(&kernels::Options::default()),
     },
 ];
 

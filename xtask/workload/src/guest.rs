@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use aftertrace_workload::frame;
+use aftertrace_workload::{RECORDER_HANGS, frame};
 
 /// The recorder ends with the workload, which takes a second; a guest is emulated and slow.
 const RECORDER_LIMIT: Duration = Duration::from_secs(60);
@@ -66,7 +66,7 @@ fn record() -> io::Result<()> {
     say_where_tasks_are()?;
     recorder.kill()?;
     recorder.wait()?;
-    Err(io::Error::other(format!("the recorder did not end in {} s", RECORDER_LIMIT.as_secs())))
+    Err(io::Error::other(format!("{RECORDER_HANGS} in {} s", RECORDER_LIMIT.as_secs())))
 }
 
 /// What every processor does and every task waits for, on the console: all that there is to go by after a hang.

@@ -1,7 +1,7 @@
 //! Storms: as many connections or processes as fast as this host can, a known number of them.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -32,7 +32,7 @@ pub fn connections(count: u64, pairs: u64) -> io::Result<Duration> {
 fn connection_pair(count: u64, pair: u64) -> io::Result<()> {
     // Each pair has an address of its own in 127/8, and so all ports for itself.
     let host = Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 0, 1, 1)) + (pair as u32 % 200));
-    let listener = TcpListener::bind(SocketAddr::from((host, 0)))?;
+    let listener = crate::listen(host.into())?;
     let address = listener.local_addr()?;
     for _ in 0..count {
         // Loopback finishes the handshake within the connect, so one thread is both sides and nobody is woken.

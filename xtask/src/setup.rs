@@ -51,7 +51,7 @@ const TOOLS: &[Tool] = &[
     Tool {
         programs: &["ip"],
         package: "iproute2",
-        why: "network namespaces and netem in tests",
+        why: "network namespaces in tests",
         purpose: Purpose::Test,
     },
     Tool { programs: &["dockerd"], package: "docker.io", why: "containers in tests", purpose: Purpose::Test },
@@ -65,6 +65,24 @@ const TOOLS: &[Tool] = &[
         programs: &["busybox"],
         package: "busybox-static",
         why: "the root file system of those containers",
+        purpose: Purpose::Test,
+    },
+    Tool {
+        programs: &["promtool"],
+        package: "prometheus",
+        why: "checks the metrics in tests",
+        purpose: Purpose::Test,
+    },
+    Tool {
+        programs: &["nginx"],
+        package: "nginx-light",
+        why: "a server in a sample trace",
+        purpose: Purpose::Test,
+    },
+    Tool {
+        programs: &["redis-server"],
+        package: "redis-server",
+        why: "a server in a sample trace",
         purpose: Purpose::Test,
     },
     Tool {

@@ -80,14 +80,28 @@ pub struct Talker {
     pub bytes_received: u64,
 }
 
-/// Index of a container's name.
-type Name = u32;
-type TalkerKey = (Name, Option<SocketAddr>);
+/// Index of a control group. Its container's name is known for sure only at the end: the runtime may tell it after
+/// the container's first events.
+type Group = u32;
+type TalkerKey = (Group, Option<SocketAddr>);
 
 #[derive(Default)]
 struct Counts {
     talker: Talker,
     errors: BTreeMap<u16, u64>,
+}
+
+impl Counts {
+    fn add(&mut self, part: Self) {
+        self.talker.connects += part.talker.connects;
+        self.talker.failed += part.talker.failed;
+        self.talker.retransmits += part.talker.retransmits;
+        self.talker.bytes_sent += part.talker.bytes_sent;
+        self.talker.bytes_received += part.talker.bytes_received;
+        for (errno, count) in part.errors {
+            *self.errors.entry(errno).or_default() += count;
+        }
+    }
 }
 
 struct Connection {
@@ -107,11 +121,11 @@ struct Cpu {
 pub(super) struct Fold {
     identities: Identities,
     totals: Totals,
-    names: Vec<String>,
-    name_of: HashMap<String, Name>,
-    name_of_cgroup: HashMap<String, Name>,
-    containers: HashMap<Name, Container>,
-    processes: HashMap<(u32, u64), Name, FxBuildHasher>,
+    /// Paths; none for what is in no group.
+    groups: Vec<Option<String>>,
+    group_of: HashMap<String, Group>,
+    containers: BTreeMap<Group, Container>,
+    processes: HashMap<(u32, u64), Group, FxBuildHasher>,
     start_of: HashMap<u32, u64, FxBuildHasher>,
     made: HashSet<String>,
     cpu: HashMap<String, Cpu>,
@@ -122,11 +136,7 @@ pub(super) struct Fold {
 impl Fold {
     pub(super) fn apply(&mut self, observation: &Observation) {
         match &observation.kind {
-            Kind::Container(row) => {
-                self.identities.add(row, observation.time);
-                // What the runtime said may change the name.
-                self.name_of_cgroup.clear();
-            }
+            Kind::Container(row) => self.identities.add(row, observation.time),
             Kind::ProcessSnapshot(row) => self.process(row.pid, row.process_start_ns, row.cgroup.as_deref()),
             Kind::Process(row) => self.process_event(row),
             Kind::Cgroup(row) => self.cgroup_event(row),
@@ -155,26 +165,45 @@ impl Fold {
     }
 
     pub(super) fn finish(mut self) -> (Totals, Vec<Container>, Vec<Talker>) {
-        for (cgroup, cpu) in std::mem::take(&mut self.cpu) {
-            let name = self.name(Some(&cgroup));
-            let used = cpu.to_ns.saturating_sub(cpu.from_ns);
-            let container = self.container(name);
-            // A control group's figure includes those below it.
-            container.cpu_ns = container.cpu_ns.max(Some(used));
+        for (path, cpu) in std::mem::take(&mut self.cpu) {
+            let group = self.group(Some(&path));
+            self.container(group).cpu_ns = Some(cpu.to_ns.saturating_sub(cpu.from_ns));
         }
-        let mut containers: Vec<Container> = self.containers.into_values().collect();
+        let id_of = |path: &Option<String>| {
+            path.as_deref()
+                .and_then(|path| self.identities.container_id(path))
+                .unwrap_or_else(|| HOST.to_owned())
+        };
+        let ids: Vec<String> = self.groups.iter().map(id_of).collect();
+        let id = |group: Group| ids.get(group as usize).cloned().unwrap_or_default();
+
+        let mut containers: BTreeMap<String, Container> = BTreeMap::new();
+        for (group, part) in self.containers {
+            let whole = containers.entry(id(group)).or_default();
+            whole.processes += part.processes;
+            whole.oom_kills += part.oom_kills;
+            // A control group's figures include those below it.
+            whole.cpu_ns = whole.cpu_ns.max(part.cpu_ns);
+            whole.memory_bytes = whole.memory_bytes.max(part.memory_bytes);
+        }
+        let mut containers: Vec<Container> =
+            containers.into_iter().map(|(container, counts)| Container { container, ..counts }).collect();
         containers.sort_by(|a, b| {
             let busy = |c: &Container| (c.cpu_ns.unwrap_or_default(), c.processes);
             busy(b).cmp(&busy(a)).then_with(|| a.container.cmp(&b.container))
         });
-        let names = self.names;
-        let talker = |((name, destination), counts): (TalkerKey, Counts)| Talker {
-            container: names.get(name as usize).cloned().unwrap_or_default(),
+
+        let mut talkers: BTreeMap<(String, Option<SocketAddr>), Counts> = BTreeMap::new();
+        for ((group, destination), part) in self.talkers {
+            talkers.entry((id(group), destination)).or_default().add(part);
+        }
+        let talker = |((container, destination), counts): (_, Counts)| Talker {
+            container,
             destination,
-            error: counts.errors.iter().max_by_key(|(_, count)| **count).map(|(errno, _)| error_name(*errno)),
+            error: counts.errors.iter().max_by_key(|(_, count)| **count).map(|(errno, _)| reason(*errno)),
             ..counts.talker
         };
-        let mut talkers: Vec<Talker> = self.talkers.into_iter().map(talker).collect();
+        let mut talkers: Vec<Talker> = talkers.into_iter().map(talker).collect();
         talkers.sort_by(|a, b| {
             let weight = |t: &Talker| (t.connects + t.failed, t.bytes_sent + t.bytes_received);
             weight(b)
@@ -184,60 +213,47 @@ impl Fold {
         (self.totals, containers, talkers)
     }
 
-    fn name(&mut self, cgroup: Option<&str>) -> Name {
-        let Some(cgroup) = cgroup else { return self.intern(HOST) };
-        if let Some(name) = self.name_of_cgroup.get(cgroup) {
-            return *name;
+    fn group(&mut self, path: Option<&str>) -> Group {
+        let key = path.unwrap_or_default();
+        if let Some(group) = self.group_of.get(key) {
+            return *group;
         }
-        let id = self.identities.container_id(cgroup);
-        let name = self.intern(id.as_deref().unwrap_or(HOST));
-        self.name_of_cgroup.insert(cgroup.to_owned(), name);
-        name
+        let group = Group::try_from(self.groups.len()).unwrap_or(Group::MAX);
+        self.groups.push(path.map(str::to_owned));
+        self.group_of.insert(key.to_owned(), group);
+        group
     }
 
-    fn intern(&mut self, text: &str) -> Name {
-        if let Some(name) = self.name_of.get(text) {
-            return *name;
-        }
-        let name = Name::try_from(self.names.len()).unwrap_or(Name::MAX);
-        self.names.push(text.to_owned());
-        self.name_of.insert(text.to_owned(), name);
-        name
-    }
-
-    fn container(&mut self, name: Name) -> &mut Container {
-        self.containers.entry(name).or_insert_with(|| Container {
-            container: self.names.get(name as usize).cloned().unwrap_or_default(),
-            ..Container::default()
-        })
+    fn container(&mut self, group: Group) -> &mut Container {
+        self.containers.entry(group).or_default()
     }
 
     fn process(&mut self, pid: u32, start_ns: u64, cgroup: Option<&str>) {
-        let name = self.name(cgroup);
+        let group = self.group(cgroup);
         self.start_of.insert(pid, start_ns);
-        if self.processes.insert((pid, start_ns), name).is_none() {
-            self.container(name).processes += 1;
+        if self.processes.insert((pid, start_ns), group).is_none() {
+            self.container(group).processes += 1;
         }
     }
 
     /// The process moved: it counts where it went.
     fn moved(&mut self, pid: u32, start_ns: u64, cgroup: &str) {
-        let name = self.name(Some(cgroup));
-        match self.processes.insert((pid, start_ns), name) {
-            Some(before) if before != name => {
+        let group = self.group(Some(cgroup));
+        match self.processes.insert((pid, start_ns), group) {
+            Some(before) if before != group => {
                 let processes = &mut self.container(before).processes;
                 *processes = processes.saturating_sub(1);
-                self.container(name).processes += 1;
+                self.container(group).processes += 1;
             }
             Some(_) => {}
-            None => self.container(name).processes += 1,
+            None => self.container(group).processes += 1,
         }
     }
 
-    fn owner(&mut self, pid: u32, start_ns: u64) -> Name {
+    fn owner(&mut self, pid: u32, start_ns: u64) -> Group {
         match self.processes.get(&(pid, start_ns)) {
-            Some(name) => *name,
-            None => self.intern(HOST),
+            Some(group) => *group,
+            None => self.group(None),
         }
     }
 
@@ -297,12 +313,12 @@ impl Fold {
         }
         let memory =
             row.memory_anonymous_bytes.map(|bytes| bytes + row.memory_mapped_file_bytes.unwrap_or_default());
-        let name = self.name(Some(&row.cgroup));
-        let container = self.container(name);
+        let group = self.group(Some(&row.cgroup));
+        let container = self.container(group);
         container.memory_bytes = container.memory_bytes.max(memory);
     }
 
-    fn key(&mut self, container: Name, destination: Option<SocketAddr>) -> TalkerKey {
+    fn key(&mut self, container: Group, destination: Option<SocketAddr>) -> TalkerKey {
         let key = (container, destination);
         if self.talkers.len() >= MOST_TALKERS && !self.talkers.contains_key(&key) {
             (container, None)
@@ -351,6 +367,11 @@ impl Fold {
             TcpEventKind::ListenOpen | TcpEventKind::ListenClose | TcpEventKind::Other => {}
         }
     }
+}
+
+/// Why a connect failed. Without an error the process closed the socket, or ended, before there was an answer.
+fn reason(errno: u16) -> String {
+    if errno == 0 { "given up".to_owned() } else { error_name(errno) }
 }
 
 fn destination(ip: Option<Ip>, port: Option<u16>) -> Option<SocketAddr> {

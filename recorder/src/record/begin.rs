@@ -52,6 +52,11 @@ impl<'a> Session<'a> {
         } else {
             Scope::filtered()
         };
+        // Before anything is written: a mistake on the command line leaves no directory behind.
+        if let Some(pid) = config.filter.pids.iter().find(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+        {
+            return Err(RecordError::NoSuchProcess { pid: *pid });
+        }
         for path in &config.filter.cgroups {
             scope.add_root(&find_cgroup(&hierarchies, path)?);
         }

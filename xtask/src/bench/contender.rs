@@ -77,6 +77,11 @@ impl Contender {
         matches!(self, Self::Aftertrace | Self::Bpftrace)
     }
 
+    /// Whether it is the workload alone, or under this project's recorder.
+    pub(super) fn is_ours(self) -> bool {
+        matches!(self, Self::Alone | Self::Aftertrace)
+    }
+
     fn output(self, setting: &Setting) -> PathBuf {
         setting.scratch.join(if self == Self::Perf { "perf.data" } else { "trace" })
     }

@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// Processes of the storm of processes.
     #[arg(long, default_value_t = 5_000, value_name = "N")]
     execs: u64,
+    /// Connections of a storm that goes on for half a minute and more; alone and under aftertrace, once.
+    #[arg(long, default_value_t = 1_600_000, value_name = "N")]
+    sustained: u64,
     /// Measure this program and do not build one.
     #[arg(long, value_name = "PATH")]
     aftertrace: Option<PathBuf>,
@@ -103,8 +106,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     let mut outcomes = Vec::new();
     for workload in workloads(options) {
-        outcomes.push(measure_all(&setting, workload, options)?);
+        outcomes.push(measure_all(&setting, workload, &options.contenders, options.rounds)?);
     }
+    let [mut sustained, _] = workloads(options);
+    sustained.operations = options.sustained;
+    let ours: Vec<Contender> = options.contenders.iter().copied().filter(|one| one.is_ours()).collect();
+    outcomes.push(measure_all(&setting, sustained, &ours, 1)?);
     let text = table::document(&outcomes, options.rounds)?;
     let path = host::root().join(&options.output);
     fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -133,10 +140,15 @@ fn workloads(options: &Options) -> [Workload; 2] {
     ]
 }
 
-fn measure_all(setting: &Setting, workload: Workload, options: &Options) -> Result<Outcome> {
+fn measure_all(
+    setting: &Setting,
+    workload: Workload,
+    contenders: &[Contender],
+    rounds: u32,
+) -> Result<Outcome> {
     let mut samples: Vec<(Contender, Vec<Sample>)> =
-        options.contenders.iter().map(|&contender| (contender, Vec::new())).collect();
-    for round in 1..=options.rounds {
+        contenders.iter().map(|&contender| (contender, Vec::new())).collect();
+    for round in 1..=rounds {
         for (contender, samples) in &mut samples {
             let mut sample = measure::measure(setting, *contender, workload)?;
             println!(

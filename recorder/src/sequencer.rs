@@ -48,14 +48,14 @@ impl<T> Sequencer<T> {
         self.arrivals += 1;
     }
 
-    /// Lets every item go that happened before `until_boot_ns`: [`Sequencer::next`] gives them, oldest first.
+    /// Lets every item go that happened before `until_boot_ns`: [`Sequencer::take_next`] gives them, oldest first.
     pub fn release(&mut self, until_boot_ns: u64) {
         self.due.extend(self.waiting.extract_if(.., |key| key.boot_ns < until_boot_ns));
         self.due.sort_unstable_by(|a, b| b.cmp(a));
     }
 
     /// The next item that was released, with its boot time.
-    pub fn next(&mut self) -> Option<(u64, T)> {
+    pub fn take_next(&mut self) -> Option<(u64, T)> {
         while let Some(key) = self.due.pop() {
             if let Some(item) = self.slots.get_mut(key.slot).and_then(Option::take) {
                 self.free.push(key.slot);
@@ -73,7 +73,7 @@ mod tests {
 
     fn released<T>(sequencer: &mut Sequencer<T>, until_boot_ns: u64) -> Vec<(u64, T)> {
         sequencer.release(until_boot_ns);
-        std::iter::from_fn(|| sequencer.next()).collect()
+        std::iter::from_fn(|| sequencer.take_next()).collect()
     }
 
     #[test]
@@ -100,9 +100,9 @@ mod tests {
         sequencer.push(10, 'a');
         sequencer.push(20, 'c');
         sequencer.release(30);
-        assert_eq!(sequencer.next(), Some((10, 'a')));
+        assert_eq!(sequencer.take_next(), Some((10, 'a')));
         sequencer.push(15, 'b');
-        assert_eq!(sequencer.next(), Some((20, 'c')));
+        assert_eq!(sequencer.take_next(), Some((20, 'c')));
         assert_eq!(released(&mut sequencer, 30), [(15, 'b')]);
     }
 

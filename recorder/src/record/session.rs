@@ -173,7 +173,7 @@ impl Session<'_> {
     /// Gives everything that happened before a moment its place.
     pub(super) fn release(&mut self, until_ns: u64) -> Result<(), RecordError> {
         self.sequencer.release(until_ns);
-        while let Some((boot_ns, item)) = self.sequencer.next() {
+        while let Some((boot_ns, item)) = self.sequencer.take_next() {
             self.place(boot_ns, item)?;
         }
         Ok(())

@@ -22,9 +22,9 @@ table! {
         /// What happened.
         [Dictionary] kind: ProcessEventKind,
         /// Process id (thread group id) in the host's pid namespace.
-        [Dictionary] pid: u32,
+        [Delta] pid: u32,
         /// Start of the process, nanoseconds of boot time rounded down to 10 ms as /proc shows it; with `pid` it names the process. Absent when unknown (oom_kill).
-        [Dictionary] process_start_ns: Option<u64>,
+        [Delta] process_start_ns: Option<u64>,
         /// Process id of the parent (start).
         [Dictionary] parent_pid: Option<u32>,
         /// Short name of the task, 15 bytes at most.
@@ -40,7 +40,7 @@ table! {
         /// Real user id (start, exec).
         [Dictionary] uid: Option<u32>,
         /// Process id in its innermost pid namespace (start).
-        [Dictionary] namespace_pid: Option<u32>,
+        [Delta] namespace_pid: Option<u32>,
         /// Inode of the pid namespace (start).
         [Dictionary] pid_namespace: Option<u32>,
         /// Inode of the network namespace (start).

@@ -29,7 +29,7 @@ pub(super) fn document(outcomes: &[Outcome], rounds: u32) -> Result<String> {
          perf records the whole host with 4 MiB of buffer a CPU; bpftrace's program is empty, so what it costs is \
          the least that hooking these tracepoints costs.\n\n\
          Aims: 350 ns in the kernel and 1 us of CPU for each event, nothing lost at 200,000 events/s for 30 s (the last \
-         storm), a peak of 64 MiB, replay of 2 million events/s. `docs/decisions/0002-cost-of-an-event.md` has the \
+         storm), a peak of 64 MiB, replay of 2 million events/s. `docs/decisions/0004-cost-of-an-event.md` has the \
          profile behind those that are missed.\n",
         host = host()?
     );

@@ -10,6 +10,9 @@ const CRASHES: [&str; 6] =
 /// nothing came at all any more.
 const HANGS: [&str; 2] = ["guest: HUNG: ", "host: HUNG: "];
 
+/// What the workload says before it ends with an error.
+const WORKLOAD_FAILS: &str = "workload: ";
+
 /// How a guest ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -17,6 +20,8 @@ pub(crate) enum Ending {
     Done,
     /// The guest's kernel stood still, or the workload did in it. Emulated kernels do that now and then.
     Hung(String),
+    /// The workload itself was refused something that every sound kernel gives it.
+    WorkloadFailed(String),
     /// The guest's kernel says that it is broken.
     Crashed(String),
     /// Its init says that something failed, or nothing.
@@ -24,6 +29,11 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
+    /// Whether there was no workload to judge a recorder by, so that another boot may be asked.
+    pub(crate) fn proves_nothing(&self) -> bool {
+        matches!(self, Self::Hung(_) | Self::WorkloadFailed(_))
+    }
+
     /// Reads it from a whole console.
     pub(crate) fn of(console: &str) -> Self {
         let line_with = |words: &[&str]| {
@@ -33,6 +43,8 @@ impl Ending {
             Self::Crashed(line.to_owned())
         } else if let Some(line) = line_with(&HANGS) {
             Self::Hung(line.to_owned())
+        } else if let Some(line) = line_with(&[WORKLOAD_FAILS]) {
+            Self::WorkloadFailed(line.to_owned())
         } else if line_with(&["guest: done"]).is_some() {
             Self::Done
         } else {
@@ -48,6 +60,7 @@ impl fmt::Display for Ending {
         match self {
             Self::Done => formatter.write_str("done"),
             Self::Hung(line) => write!(formatter, "hung in the guest's kernel ({line})"),
+            Self::WorkloadFailed(line) => write!(formatter, "the workload failed in the guest ({line})"),
             Self::Crashed(line) => write!(formatter, "the guest's kernel crashed ({line})"),
             Self::Failed(line) => formatter.write_str(line),
         }
@@ -77,6 +90,15 @@ mod tests {
     fn a_hang_of_the_workload_or_of_the_guest_is_no_failure_of_the_recorder() {
         assert!(matches!(Ending::of("guest: HUNG: the workload\nguest: FAILED: x"), Ending::Hung(_)));
         assert!(matches!(Ending::of("guest: kernel 5.10\nhost: HUNG: no end"), Ending::Hung(_)));
+    }
+
+    #[test]
+    fn a_workload_that_fails_proves_nothing_of_the_recorder() {
+        let console =
+            "workload: Connection reset by peer (os error 104)\nguest: recorder exit status: 1\nguest: done";
+        let ending = Ending::of(console);
+        assert!(matches!(ending, Ending::WorkloadFailed(_)) && ending.proves_nothing());
+        assert!(!Ending::of("warning: x\nguest: recorder exit status: 1\nguest: done").proves_nothing());
     }
 
     #[test]

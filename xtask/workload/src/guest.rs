@@ -92,9 +92,9 @@ fn explain(child: &mut Child) -> io::Result<()> {
 
 fn workload_runs() -> io::Result<bool> {
     for entry in fs::read_dir("/proc")?.flatten() {
-        let command = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        // The init is the same program under another name.
-        if command.trim_end() == "workload" {
+        // Empty for one that has ended and that the recorder has not waited for; init has its own name here.
+        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if command.starts_with(WORKLOAD[0].as_bytes()) {
             return Ok(true);
         }
     }

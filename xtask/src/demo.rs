@@ -12,11 +12,21 @@ use crate::analyze::Trace;
 use crate::artifacts::{self, Profile};
 use crate::{host, sample_traces, setup};
 
+const HELP: &str = "\
+Builds aftertrace (the first time about 12 minutes on two cores), then as root records a workload of its own
+and no other process; without root it shows a trace of sample-traces/. Report, metrics and trace are kept, and
+the last lines say where.
+
+Examples:
+  cargo xtask demo
+  sudo -E cargo xtask demo --seconds 20";
+
 /// What to show.
 #[derive(Args)]
+#[command(after_help = HELP)]
 pub(crate) struct Options {
     /// Seconds of work to record.
-    #[arg(long, default_value_t = 5, value_name = "N")]
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// Show a sample trace also when this is root.
     #[arg(long)]

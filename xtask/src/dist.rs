@@ -8,8 +8,14 @@ use clap::Args;
 use crate::artifacts::{self, Profile};
 use crate::setup;
 
+const HELP: &str = "\
+Builds x86_64-unknown-linux-gnu/dist/aftertrace in cargo's target directory: `record` alone, optimised, linked
+statically. Copy it to a host and run `aftertrace record --help` there; traces are analyzed elsewhere.
+The first build takes about 10 minutes on two cores.";
+
 /// Nothing to choose.
 #[derive(Args)]
+#[command(after_help = HELP)]
 pub(crate) struct Options {}
 
 /// The subcommand.

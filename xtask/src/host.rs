@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// The target of the builds that are linked statically.
 pub(crate) const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -146,6 +146,15 @@ pub(crate) fn find_program(names: &[&str]) -> Option<PathBuf> {
         .iter()
         .flat_map(|name| directories.iter().map(move |directory| directory.join(name)))
         .find(|file| file.is_file())
+}
+
+/// A file named on the command line, which must be there.
+pub(crate) fn file(text: &str) -> Result<PathBuf> {
+    let path = PathBuf::from(text);
+    let metadata = fs::metadata(&path)?;
+    ensure!(metadata.is_file(), "not a file");
+    // Some programs are started in other directories.
+    Ok(fs::canonicalize(path)?)
 }
 
 /// `1 m 02 s`, or `3.4 s` below a minute.

@@ -20,12 +20,21 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+const HELP: &str = "\
+Try `cargo xtask demo` first. `cargo xtask test` is what CI runs. COMMAND --help has more and examples.
+
+Recording needs root: sudo -E cargo xtask ... (-E keeps the toolchain and the caches). Missing tools are
+installed as root; others are told what to install. What a task leaves behind is in xtask/ of cargo's target
+directory (target/, or $CARGO_TARGET_DIR).
+
+Exit codes: 0 done, 1 something failed, 2 wrong arguments.";
+
 /// Development tasks of aftertrace.
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",
     bin_name = "cargo xtask",
-    after_help = "Try `cargo xtask demo` first. `cargo xtask test` is what CI runs."
+    after_help = HELP
 )]
 struct Arguments {
     #[command(subcommand)]

@@ -17,10 +17,20 @@ use crate::{host, setup};
 /// All of them together, so that a clone stays quick.
 const MOST_BYTES: u64 = 3 * 1024 * 1024;
 
+const HELP: &str = "\
+Needs root. Each script records a workload of its own and no other process; its trace replaces the trace.tar
+beside it. Then every sample is opened and verified, and all together must stay below 3 MiB.
+
+Examples:
+  sudo -E cargo xtask sample-traces
+  sudo -E cargo xtask sample-traces storm";
+
 /// Which to record.
 #[derive(Args)]
+#[command(after_help = HELP)]
 pub(crate) struct Options {
     /// Names of directories in sample-traces/; all when none is given.
+    #[arg(value_name = "NAME", value_parser = name_of_sample)]
     names: Vec<String>,
 }
 
@@ -35,9 +45,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let workload = artifacts::workload(Profile::Dev)?;
     let scratch = host::scratch("sample-traces")?;
     let samples = samples()?;
-    for name in &options.names {
-        ensure!(samples.iter().any(|sample| sample.ends_with(name)), "there is no sample-traces/{name}");
-    }
     for sample in samples {
         let name = sample.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if !options.names.is_empty() && !options.names.contains(&name) {
@@ -103,6 +110,15 @@ pub(crate) fn samples() -> Result<Vec<PathBuf>> {
         entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
     samples.sort();
     Ok(samples)
+}
+
+/// A name as given on the command line.
+fn name_of_sample(name: &str) -> Result<String> {
+    let samples = samples()?;
+    let names: Vec<_> =
+        samples.iter().filter_map(|sample| sample.file_name()).map(|name| name.to_string_lossy()).collect();
+    ensure!(names.iter().any(|known| known == name), "sample-traces/ has {}", names.join(", "));
+    Ok(name.to_owned())
 }
 
 fn pack(trace: &Path, archive: &Path) -> Result<()> {

@@ -10,8 +10,12 @@ use clap::Args;
 
 use crate::host;
 
+const HELP: &str = "\
+Run it after a change in schemas/src/tables/. `cargo xtask test --only schema-docs` is `--check`.";
+
 /// Whether to write.
 #[derive(Args, Default)]
+#[command(after_help = HELP)]
 pub(crate) struct Options {
     /// Write nothing; fail when the file is not what would be written.
     #[arg(long)]

@@ -8,8 +8,17 @@ use clap::{Args, ValueEnum};
 
 use crate::host;
 
+const HELP: &str = "\
+Every other task does this by itself for what it needs. As root, missing packages are installed and tracefs is
+mounted, each with a line that says so; without root, the command to run is printed and nothing is changed.
+
+Examples:
+  cargo xtask setup
+  cargo xtask setup --for bench";
+
 /// What to install for.
 #[derive(Args)]
+#[command(after_help = HELP)]
 pub(crate) struct Options {
     /// What the tools are for; each includes those before it.
     #[arg(long = "for", value_enum, default_value = "test")]

@@ -19,23 +19,31 @@ use crate::{host, setup};
 use contender::{Contender, Setting};
 use measure::{BpfStatistics, Sample};
 
+const HELP: &str = "\
+Needs root, and a host that does nothing else. The first optimised build takes about 25 minutes on two cores.
+
+Examples:
+  sudo -E cargo xtask bench
+  sudo -E cargo xtask bench --rounds 1 --contenders alone,aftertrace --output /tmp/quick.md";
+
 /// How much to measure.
 #[derive(Args)]
+#[command(after_help = HELP)]
 pub(crate) struct Options {
     /// Rounds; each runs every contender once.
-    #[arg(long, default_value_t = 5, value_name = "N")]
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Connections of the storm of connections.
-    #[arg(long, default_value_t = 300_000, value_name = "N")]
+    #[arg(long, default_value_t = 300_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     connections: u64,
     /// Processes of the storm of processes.
-    #[arg(long, default_value_t = 5_000, value_name = "N")]
+    #[arg(long, default_value_t = 5_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     execs: u64,
     /// Connections of a storm that goes on for half a minute and more; alone and under aftertrace, once.
     #[arg(long, default_value_t = 1_600_000, value_name = "N")]
     sustained: u64,
     /// Measure this program and do not build one.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = host::file)]
     aftertrace: Option<PathBuf>,
     /// Measure just these contenders.
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["alone", "aftertrace", "perf", "bpftrace"])]
@@ -89,7 +97,6 @@ pub(crate) struct Outcome {
 /// When this is not root, something is not installed or does not build, or a contender fails.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(host::is_root(), "attaching to tracepoints needs root; run: sudo -E cargo xtask bench");
-    ensure!(options.rounds > 0, "at least one round is needed");
     setup::ensure(setup::Purpose::Bench)?;
     let aftertrace = match &options.aftertrace {
         Some(path) => path.clone(),

@@ -6,11 +6,32 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aftertrace_workload::{RECORDER_HANGS, frame};
+use aftertrace_workload::frame;
 use anyhow::{Context, Result};
 
-const ENDED_BY_HOST: &str = "ended by the host";
-const LIMIT: Duration = Duration::from_secs(180);
+use super::fetch::Kernel;
+
+/// Much more than the limit that the guest has for itself: that one says what the guest waited for.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What a guest does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// The recorder runs the workload.
+    Recorded,
+    /// The workload runs by itself.
+    Alone,
+}
+
+impl Work {
+    /// As the guest's init takes it.
+    fn argument(self) -> &'static str {
+        match self {
+            Self::Recorded => "record",
+            Self::Alone => "alone",
+        }
+    }
+}
 
 /// What a guest left.
 pub(crate) struct Guest {
@@ -20,11 +41,9 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Whether it came to no end by itself, and did not crash either.
-    pub(crate) fn hung(&self) -> bool {
-        let crashed = ["Kernel panic", "Oops", "BUG:", "general protection fault"];
-        (self.console.contains(ENDED_BY_HOST) || self.console.contains(RECORDER_HANGS))
-            && !crashed.iter().any(|words| self.console.contains(words))
+    /// Where that is.
+    pub(crate) fn console_path(&self) -> PathBuf {
+        self.directory.join("console")
     }
 
     /// The trace that it sent, a tar.
@@ -39,11 +58,11 @@ impl Guest {
     }
 }
 
-/// Boots `kernel` with the root `initramfs`; its files go to `directory`.
+/// Boots `kernel` with the root `initramfs` for `work`; its files go to `directory`.
 ///
 /// # Errors
 /// When the emulator cannot be started. A guest that fails is no error here: its console says so.
-pub(crate) fn boot(kernel: &Path, initramfs: &Path, directory: &Path) -> Result<Guest> {
+pub(crate) fn boot(kernel: &Kernel, initramfs: &Path, work: Work, directory: &Path) -> Result<Guest> {
     fs::create_dir_all(directory)?;
     let console = directory.join("console");
     let log = fs::File::create(directory.join("emulator"))?;
@@ -58,10 +77,12 @@ pub(crate) fn boot(kernel: &Path, initramfs: &Path, directory: &Path) -> Result<
         .arg("-serial")
         .arg(format!("file:{}", directory.join("serial").display()))
         .arg("-kernel")
-        .arg(kernel)
+        .arg(&kernel.image)
         .arg("-initrd")
         .arg(initramfs)
-        .args(["-append", "console=ttyS0 quiet panic=-1 rdinit=/init"])
+        .arg("-append")
+        // The kernel passes what stands behind the dashes to init.
+        .arg(format!("console=ttyS0 quiet panic=-1 rdinit=/init -- {}", work.argument()))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
@@ -70,13 +91,14 @@ pub(crate) fn boot(kernel: &Path, initramfs: &Path, directory: &Path) -> Result<
     let ended = wait(child)?;
     let mut text = String::from_utf8_lossy(&fs::read(&console).unwrap_or_default()).into_owned();
     match ended {
-        None => text.push_str(&format!("\n({ENDED_BY_HOST} after {} s)", LIMIT.as_secs())),
+        None => text.push_str(&format!("\nhost: HUNG: no end after {} s", LIMIT.as_secs())),
         Some(status) if !status.success() => {
             text.push_str(&format!("\n(emulator: {status})\n"));
             text.push_str(&fs::read_to_string(directory.join("emulator")).unwrap_or_default());
         }
         Some(_) => {}
     }
+    fs::write(&console, &text)?;
     Ok(Guest { console: text, directory: directory.to_owned() })
 }
 

@@ -15,11 +15,16 @@ const SUITES: [(&str, &str); 3] = [("5.10", "bullseye"), ("6.1", "bookworm"), ("
 
 const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
 
+/// Where a suite is when its support has ended and the mirrors have dropped it.
+const ARCHIVE: &str = "http://archive.debian.org/debian";
+
 /// Depends on the newest kernel of its suite.
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
 
 /// A kernel to boot.
 pub(crate) struct Kernel {
+    /// Of [`VERSIONS`].
+    pub(crate) version: &'static str,
     /// The bzImage.
     pub(crate) image: PathBuf,
     /// As `uname -r` gives it there.
@@ -31,29 +36,49 @@ pub(crate) struct Kernel {
 /// # Errors
 /// When Debian has no such kernel or it cannot be downloaded.
 pub(crate) fn kernel(version: &str) -> Result<Kernel> {
-    let Some((_, suite)) = SUITES.iter().find(|(known, _)| *known == version) else {
+    let Some(&(version, suite)) = SUITES.iter().find(|(known, _)| *known == version) else {
         bail!("no kernel {version}; there are {}", VERSIONS.join(", "));
     };
     let directory = host::cache("kernels")?.join(version);
-    if let Some(kernel) = taken_apart(&directory) {
+    if let Some(kernel) = taken_apart(version, &directory) {
         return Ok(kernel);
     }
-    let work = host::scratch("kernel-download")?;
-    download(suite, &work).with_context(|| format!("cannot download the kernel of {suite}"))?;
-    // Moved there only when it is whole.
-    let boot = work.join("package/boot");
-    fs::rename(&boot, &directory).or_else(|_| copy_files(&boot, &directory))?;
-    taken_apart(&directory).with_context(|| format!("the package of {suite} has no vmlinuz"))
+    download_to(&directory, suite).with_context(|| help(version, suite, &directory))?;
+    taken_apart(version, &directory).with_context(|| format!("the package of {suite} has no vmlinuz"))
 }
 
-fn taken_apart(directory: &Path) -> Option<Kernel> {
+/// What to do when the download fails, above the reason.
+fn help(version: &str, suite: &str, directory: &Path) -> String {
+    format!(
+        "there is no kernel {version} in the cache, and it cannot be downloaded.\n\
+         Try again (the mirror is that of this host's sources.list; http_proxy is heeded), or put the vmlinuz-* of\n\
+         any Debian package linux-image-{version}.*-cloud-amd64 ({suite}) into\n  {directory}\n\
+         or leave this kernel out with --kernel. What failed",
+        directory = directory.display(),
+    )
+}
+
+fn taken_apart(version: &'static str, directory: &Path) -> Option<Kernel> {
     fs::read_dir(directory).ok()?.flatten().find_map(|entry| {
         let release = entry.file_name().to_string_lossy().strip_prefix("vmlinuz-")?.to_owned();
-        Some(Kernel { image: entry.path(), release })
+        Some(Kernel { version, image: entry.path(), release })
     })
 }
 
-/// The target directory may be on another file system than the cache.
+fn download_to(directory: &Path, suite: &str) -> Result<()> {
+    let mirror = mirror();
+    let work = match download(&mirror, suite) {
+        Ok(work) => work,
+        Err(error) => download(ARCHIVE, suite)
+            .with_context(|| format!("{error:#}\nand from the archive of old suites"))?,
+    };
+    // The cache may be on another file system, so first beside the place, and there only when it is whole.
+    let beside = directory.with_file_name(format!("{suite}.part"));
+    copy_files(&work.join("package/boot"), &beside)?;
+    fs::rename(&beside, directory).with_context(|| format!("cannot write {}", directory.display()))?;
+    fs::remove_dir_all(&work).with_context(|| format!("cannot remove {}", work.display()))
+}
+
 fn copy_files(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -63,46 +88,54 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn download(suite: &str, work: &Path) -> Result<()> {
-    println!("kernels: downloading the kernel of {suite}");
+/// Leaves the package, taken apart, in `package/` of the directory that it returns.
+fn download(mirror: &str, suite: &str) -> Result<PathBuf> {
+    println!("kernels: downloading the kernel of {suite} from {mirror}");
+    let work = host::scratch("kernel-download")?;
     for directory in ["state/lists/partial", "cache/archives/partial", "package"] {
         fs::create_dir_all(work.join(directory))?;
     }
-    fs::write(work.join("sources.list"), format!("deb {} {suite} main\n", mirror()))?;
-    host::text(apt("apt-get", work).args(["update", "-qq"]))?;
-    let meta = host::text(apt("apt-cache", work).args(["show", META_PACKAGE]))?;
+    fs::write(work.join("apt.conf"), configuration(&work))?;
+    fs::write(work.join("sources.list"), format!("deb {mirror} {suite} main\n"))?;
+    host::text(apt("apt-get", &work).args(["update", "-qq"]))?;
+    let meta = host::text(apt("apt-cache", &work).args(["show", META_PACKAGE]))?;
     let package = dependency(&meta).with_context(|| format!("{META_PACKAGE} depends on no kernel"))?;
-    host::text(apt("apt-get", work).args(["download", "-qq", &package]))?;
-    let archive = fs::read_dir(work)?
+    host::text(apt("apt-get", &work).args(["download", "-qq", &package]))?;
+    let archive = fs::read_dir(&work)?
         .flatten()
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|e| e == "deb"));
     let archive = archive.with_context(|| format!("apt-get download left no {package}"))?;
-    host::run(Command::new("dpkg-deb").arg("-x").arg(archive).arg(work.join("package")))
+    host::run(Command::new("dpkg-deb").arg("-x").arg(archive).arg(work.join("package")))?;
+    Ok(work)
 }
 
-/// apt with sources, lists and cache of its own: what this host has is neither read nor changed.
+/// apt with the configuration of this download.
 fn apt(program: &str, work: &Path) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(work);
-    for (option, value) in [
-        ("Dir::Etc::sourcelist", work.join("sources.list")),
-        ("Dir::Etc::sourceparts", "/dev/null".into()),
-        ("Dir::State", work.join("state")),
-        ("Dir::State::status", "/dev/null".into()),
-        ("Dir::Cache", work.join("cache")),
-    ] {
-        command.arg("-o").arg(format!("{option}={}", value.display()));
-    }
-    // The directory may belong to root alone, which apt's own user cannot enter.
-    command.args(["-o", "APT::Architecture=amd64", "-o", "APT::Sandbox::User=root"]);
-    command.args([
-        "-o",
-        "Acquire::Languages=none",
-        "-o",
-        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
-    ]);
+    command.current_dir(work).arg("-c").arg(work.join("apt.conf"));
     command
+}
+
+/// Sources, lists and cache of its own: what this host has is neither read nor changed.
+fn configuration(work: &Path) -> String {
+    format!(
+        "Dir::Etc::sourcelist \"{work}/sources.list\";\n\
+         Dir::Etc::sourceparts \"/dev/null\";\n\
+         Dir::State \"{work}/state\";\n\
+         Dir::State::status \"/dev/null\";\n\
+         Dir::Cache \"{work}/cache\";\n\
+         APT::Architecture \"amd64\";\n\
+         // The directory may belong to root alone, which apt's own user cannot enter.\n\
+         APT::Sandbox::User \"root\";\n\
+         // Else a list that cannot be had is only a warning.\n\
+         APT::Update::Error-Mode \"any\";\n\
+         // Nobody signs the lists of an old suite anew.\n\
+         Acquire::Check-Valid-Until \"false\";\n\
+         Acquire::Languages \"none\";\n\
+         Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n",
+        work = work.display(),
+    )
 }
 
 /// The mirror that this host uses for Debian itself.

@@ -1,4 +1,5 @@
 //! The init of a guest: mounts what the recorder needs, records the workload, sends the trace to the host, powers off.
+//! With the argument `alone` it runs the workload by itself.
 //!
 //! In the root: `/init` and `/workload` (this program), `/aftertrace` (the recorder, static). The first serial port
 //! is the console; the second takes the trace, a tar in one [`frame`].
@@ -8,19 +9,21 @@ use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use aftertrace_workload::{RECORDER_HANGS, frame};
+use aftertrace_workload::frame;
 
-/// The recorder ends with the workload, which takes a second; a guest is emulated and slow.
-const RECORDER_LIMIT: Duration = Duration::from_secs(60);
+/// The recorder begins within seconds and ends with the workload, which takes one; a guest is emulated and slow.
+const LIMIT: Duration = Duration::from_secs(60);
 const TRACE: &str = "/tmp/trace";
 
 /// Does all of it. Returns only when the power cannot be switched off, and then the kernel panics, which ends the
 /// guest as well.
 pub(crate) fn init() -> ExitCode {
-    match prepare().and_then(|()| record()).and_then(|()| send()) {
+    let alone = std::env::args().any(|argument| argument == "alone");
+    let work = || if alone { run_alone() } else { record().and_then(|()| send()) };
+    match prepare().and_then(|()| work()) {
         Ok(()) => println!("guest: done"),
         Err(error) => println!("guest: FAILED: {error}"),
     }
@@ -49,24 +52,53 @@ fn prepare() -> io::Result<()> {
     Ok(())
 }
 
+const WORKLOAD: [&str; 3] = ["/workload", "lifecycle", "/tmp"];
+
 fn record() -> io::Result<()> {
-    let mut recorder = Command::new("/aftertrace")
-        .args(["record", "-o", TRACE, "--", "/workload", "lifecycle", "/tmp"])
-        .env("RUST_BACKTRACE", "1")
-        .spawn()
-        .map_err(|error| named("start /aftertrace", &error))?;
+    let mut recorder = Command::new("/aftertrace");
+    recorder.args(["record", "-o", TRACE, "--"]).args(WORKLOAD).env("RUST_BACKTRACE", "1");
+    run("recorder", &mut recorder)
+}
+
+fn run_alone() -> io::Result<()> {
+    let [program, arguments @ ..] = WORKLOAD;
+    run("workload", Command::new(program).args(arguments))
+}
+
+fn run(name: &str, command: &mut Command) -> io::Result<()> {
+    let mut child = command.spawn().map_err(|error| named(&format!("start the {name}"), &error))?;
     let begin = Instant::now();
-    while begin.elapsed() < RECORDER_LIMIT {
-        if let Some(status) = recorder.try_wait()? {
-            println!("guest: recorder {status} after {} ms", begin.elapsed().as_millis());
+    while begin.elapsed() < LIMIT {
+        if let Some(status) = child.try_wait()? {
+            println!("guest: {name} {status} after {} ms", begin.elapsed().as_millis());
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+    explain(&mut child)?;
+    Err(io::Error::other(format!("the {name} did not end in {} s", LIMIT.as_secs())))
+}
+
+/// Says who did not end. A workload that runs for so long stands still in the kernel; a recorder that has not begun
+/// it, or has not ended after it, is at fault itself.
+fn explain(child: &mut Child) -> io::Result<()> {
+    if workload_runs()? {
+        println!("guest: HUNG: the workload has not ended in {} s", LIMIT.as_secs());
+    }
     say_where_tasks_are()?;
-    recorder.kill()?;
-    recorder.wait()?;
-    Err(io::Error::other(format!("{RECORDER_HANGS} in {} s", RECORDER_LIMIT.as_secs())))
+    child.kill()?;
+    child.wait().map(drop)
+}
+
+fn workload_runs() -> io::Result<bool> {
+    for entry in fs::read_dir("/proc")?.flatten() {
+        // Empty for one that has ended and that the recorder has not waited for; init has its own name here.
+        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if command.starts_with(WORKLOAD[0].as_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What every processor does and every task waits for, on the console: all that there is to go by after a hang.

@@ -11,9 +11,6 @@ pub mod storm;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
-/// What a guest says on its console when the recorder does not come to its end.
-pub const RECORDER_HANGS: &str = "the recorder did not end";
-
 /// Ports that metrics show: they leave out connections to those that the kernel gives to clients.
 const PORTS: std::ops::Range<u16> = 20_000..20_200;
 

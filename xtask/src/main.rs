@@ -9,6 +9,7 @@ mod bench;
 mod demo;
 mod dist;
 mod elf;
+mod fuzz;
 mod host;
 mod kernels;
 mod sample_traces;
@@ -53,6 +54,8 @@ enum Task {
     Kernels(kernels::Options),
     /// Measure what recording costs, beside perf and bpftrace, and write docs/benchmarks.md.
     Bench(bench::Options),
+    /// Let fuzzers loose on the parsers of bytes from strangers.
+    Fuzz(fuzz::Options),
     /// Build the static recorder for problem hosts.
     Dist(dist::Options),
     /// Record every trace of sample-traces/ again with the script beside it.
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Kernels(options) => kernels::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Dist(options) => dist::run(&options),
         Task::SampleTraces(options) => sample_traces::run(&options),
         Task::SchemaDocs(options) => schema_docs::run(&options),

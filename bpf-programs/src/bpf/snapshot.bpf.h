@@ -156,7 +156,9 @@ struct {
 	__type(value, struct sweep_output);
 } sweep_out SEC(".maps");
 
-// An entry is made just before the state leaves CLOSE; one that is still there after this time is stale.
+// The entry of a socket that connects or listens is made just before the state leaves CLOSE; one that is still there
+// after this time is stale. That of an open connection is made later, so that CLOSE says at once that its end was missed:
+// a reset in the moment of an accept, which is announced before there is an entry and set after it was looked for.
 #define STALE_NS 1000000000ull
 
 INLINE void sweep_one(struct ledger_row *row, u64 sock, struct traffic_record *record)
@@ -180,9 +182,10 @@ INLINE void sweep_one(struct ledger_row *row, u64 sock, struct traffic_record *r
 	if (!known || known->id != connection.id)
 		return;
 	now = bpf_ktime_get_boot_ns();
-	stale = now - connection.opened_ns > STALE_NS &&
-		(state == TCP_CLOSE || (connection.phase == PHASE_CONNECTING && state != TCP_SYN_SENT) ||
-		 (connection.phase == PHASE_LISTENING) != (state == TCP_LISTEN));
+	stale = (connection.phase == PHASE_OPEN && state == TCP_CLOSE) ||
+		(now - connection.opened_ns > STALE_NS &&
+		 (state == TCP_CLOSE || (connection.phase == PHASE_CONNECTING && state != TCP_SYN_SENT) ||
+		  (connection.phase == PHASE_LISTENING) != (state == TCP_LISTEN)));
 	if (stale) {
 		if (bpf_map_delete_elem(&connections, &sock) || connection.phase == PHASE_CONNECTING)
 			return;

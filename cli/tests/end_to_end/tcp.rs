@@ -220,10 +220,6 @@ c.close()
     trace.assert_whole();
 }
 
-/// The kernel announces a state before it sets it: a connection that is reset at the very moment of its accept can be
-/// missed by both programs, about once in 100,000. The sweep infers its end a second later, which is after this flood.
-const RACES: i64 = 3;
-
 #[test]
 fn a_flood_balances_at_every_ring_size() {
     needs_recording!();
@@ -236,13 +232,15 @@ fn a_flood_balances_at_every_ring_size() {
             trace.number(&format!("SELECT count(*) FROM tcp_events WHERE kind = '{kind}' AND NOT inferred"))
         };
         let dropped = trace.number("SELECT coalesce(sum(lost), 0) FROM losses WHERE source LIKE 'kernel/%'");
+        // A reset in the moment of an accept is seen by neither program (one in 100,000): the sweep finds it.
+        let inferred = trace.number("SELECT count(*) FROM tcp_events WHERE kind = 'close' AND inferred");
         let recorded = count("connect") + count("accept") + count("close");
         // A connection whose beginning is lost is not followed, so that one lost record may cost its close as well.
         assert!(recorded + dropped <= 80_000, "ring {ring}: {recorded} recorded, {dropped} lost");
-        assert!(recorded + 2 * dropped + RACES >= 80_000, "ring {ring}: {recorded} recorded, {dropped} lost");
+        assert!(recorded + inferred + 2 * dropped >= 80_000, "ring {ring}: {recorded} recorded, {dropped} lost");
         if ring == "8MiB" {
             assert_eq!(count("connect") + count("accept"), 40_000, "nothing is lost with the default rings");
-            assert!(count("close") + RACES >= 40_000);
+            assert_eq!(count("close") + inferred, 40_000);
             assert_eq!(code, 0, "{report:#}");
         }
     }

@@ -65,7 +65,6 @@ impl<'a> Session<'a> {
         let mut kernel = Kernel::load(&kernel_config(config, !scope.is_everything()))?;
         let clock = ClockWatch::start(SystemClock);
         let anchor = clock.anchor();
-        let anchor = Anchor { boot_ns: anchor.boot_ns, realtime_ns: anchor.realtime_ns };
         let host = host::read(&roots);
         let writer = TraceWriter::create(
             &config.output,

@@ -1,6 +1,7 @@
 //! The clocks: an anchor taken once, which dates every row, and `ClockSync` rows that say what the wall clock did since.
 
 use aftertrace_schemas::UnixNanos;
+use aftertrace_schemas::manifest::Anchor;
 use aftertrace_schemas::tables::ClockSync;
 use rustix::time::ClockId;
 
@@ -37,66 +38,48 @@ fn nanos(clock: ClockId) -> i64 {
     time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
 }
 
-/// Both clocks at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClockPair {
-    /// CLOCK_BOOTTIME, nanoseconds.
-    pub boot_ns: u64,
-    /// CLOCK_REALTIME, Unix nanoseconds.
-    pub realtime_ns: UnixNanos,
-}
-
-impl ClockPair {
-    /// Reads both clocks as close to each other as a few tries allow.
-    pub fn read(clock: &impl Clock) -> Self {
-        let one = || {
-            let before = clock.boot_ns();
-            let realtime_ns = clock.realtime_ns();
-            let bracket = clock.boot_ns().saturating_sub(before);
-            (bracket, Self { boot_ns: before + bracket / 2, realtime_ns })
-        };
-        let mut best = one();
-        for _ in 1..TRIES {
-            let next = one();
-            if next.0 < best.0 {
-                best = next;
-            }
+/// Reads both clocks as close to each other as a few tries allow.
+fn both(clock: &impl Clock) -> Anchor {
+    let one = || {
+        let before = clock.boot_ns();
+        let realtime_ns = clock.realtime_ns();
+        let bracket = clock.boot_ns().saturating_sub(before);
+        (bracket, Anchor { boot_ns: before + bracket / 2, realtime_ns })
+    };
+    let mut best = one();
+    for _ in 1..TRIES {
+        let next = one();
+        if next.0 < best.0 {
+            best = next;
         }
-        best.1
     }
-
-    /// The wall time that this pair, as an anchor, gives a moment of boot time.
-    pub fn time_of(&self, boot_ns: u64) -> UnixNanos {
-        let since = i128::from(boot_ns) - i128::from(self.boot_ns);
-        let time = i128::from(self.realtime_ns) + since;
-        i64::try_from(time).unwrap_or(if time < 0 { i64::MIN } else { i64::MAX })
-    }
+    best.1
 }
 
 /// Compares the wall clock with the anchor.
 #[derive(Debug)]
 pub struct ClockWatch<C = SystemClock> {
     clock: C,
-    anchor: ClockPair,
+    anchor: Anchor,
     offset_ns: i64,
 }
 
 impl<C: Clock> ClockWatch<C> {
     /// Takes the anchor now.
     pub fn start(clock: C) -> Self {
-        let anchor = ClockPair::read(&clock);
+        let anchor = both(&clock);
         Self { clock, anchor, offset_ns: 0 }
     }
 
     /// The anchor, which never changes.
-    pub fn anchor(&self) -> ClockPair {
+    pub fn anchor(&self) -> Anchor {
         self.anchor
     }
 
     /// Both clocks now, and what changed since the last row.
     pub fn sample(&mut self) -> ClockSync {
-        let now = ClockPair::read(&self.clock);
-        let offset_ns = now.realtime_ns.saturating_sub(self.anchor.time_of(now.boot_ns));
+        let now = both(&self.clock);
+        let offset_ns = now.realtime_ns.saturating_sub(self.anchor.unix_ns(now.boot_ns));
         let before = std::mem::replace(&mut self.offset_ns, offset_ns);
         ClockSync {
             boot_ns: now.boot_ns,
@@ -143,8 +126,8 @@ mod tests {
     #[test]
     fn the_pair_with_the_smallest_bracket_counts() {
         let clock = TestClock::new([0, 9_000_000, 0, 100, 0, 8_000_000]);
-        let pair = ClockPair::read(&&clock);
-        assert_eq!(pair, ClockPair { boot_ns: 10_000_050, realtime_ns: 50_010_000_000 });
+        let pair = both(&&clock);
+        assert_eq!(pair, Anchor { boot_ns: 10_000_050, realtime_ns: 50_010_000_000 });
     }
 
     #[test]
@@ -176,8 +159,8 @@ mod tests {
     proptest! {
         #[test]
         fn row_times_keep_the_order_of_the_boot_clock(anchor: (u64, i64), a: u64, b: u64) {
-            let anchor = ClockPair { boot_ns: anchor.0, realtime_ns: anchor.1 };
-            prop_assert!(a > b || anchor.time_of(a) <= anchor.time_of(b));
+            let anchor = Anchor { boot_ns: anchor.0, realtime_ns: anchor.1 };
+            prop_assert!(a > b || anchor.unix_ns(a) <= anchor.unix_ns(b));
         }
     }
 }

@@ -13,13 +13,17 @@
     reason = "tests fail by panicking"
 )]
 
+mod cgroup;
 mod command_line;
 mod crash;
 mod docker;
+mod ending;
 mod files;
 mod limits;
 mod memory;
 mod processes;
+mod scope;
 mod support;
 mod tcp;
+mod terminal;
 mod workloads;

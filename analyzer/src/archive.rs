@@ -8,25 +8,43 @@ use std::path::{Component, Path, PathBuf};
 use aftertrace_schemas::layout;
 use tempfile::TempDir;
 
-use crate::{OpenError, Progress};
+use crate::{Damage, OpenError, Progress};
 
-/// Extracts the archive; the directory is removed when it is dropped.
-pub(crate) fn extract(path: &Path, bytes: u64, progress: &mut dyn Progress) -> Result<TempDir, OpenError> {
-    let foreign = |reason: String| OpenError::Foreign { path: path.to_owned(), reason };
+/// What came out of an archive.
+pub(crate) struct Extracted {
+    /// Removed when it is dropped.
+    pub(crate) directory: TempDir,
+    /// Why there may be more than that, when the archive is cut or damaged within.
+    pub(crate) damage: Option<Damage>,
+}
+
+/// Extracts the archive, or as much of it as is there.
+pub(crate) fn extract(path: &Path, bytes: u64, progress: &mut dyn Progress) -> Result<Extracted, OpenError> {
+    let foreign = |reason: &str| OpenError::Foreign { path: path.to_owned(), reason: reason.to_owned() };
     if bytes == 0 {
-        return Err(foreign("the file is empty".to_owned()));
+        return Err(foreign("the file is empty"));
     }
-    let not_tar =
-        |error: io::Error| foreign(format!("neither a directory nor a readable tar archive of one: {error}"));
     let file = File::open(path).map_err(OpenError::io(path))?;
     let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 20, file));
     // Readable for the owner only, whatever the archive says.
     let target = tempfile::Builder::new().prefix("aftertrace-").tempdir().map_err(OpenError::io(path))?;
     progress.begin("extracting the archive", Some(bytes));
     let mut done = 0;
-    for entry in archive.entries().map_err(not_tar)? {
-        let mut entry = entry.map_err(not_tar)?;
-        let name = entry.path().map_err(not_tar)?.into_owned();
+    let mut count = 0;
+    let mut cut = false;
+    for entry in archive.entries().map_err(OpenError::io(path))? {
+        let mut entry = match entry {
+            Ok(entry) => entry,
+            Err(error) if error.raw_os_error().is_some() => return Err(OpenError::io(path)(error)),
+            // The words of the error quote bytes of the file, which may be anything.
+            Err(_) if count == 0 => return Err(foreign(what_else(path))),
+            Err(_) => {
+                cut = true;
+                break;
+            }
+        };
+        count += 1;
+        let name = entry.path().map_err(OpenError::io(path))?.into_owned();
         let refused =
             |reason| OpenError::Archive { path: path.to_owned(), entry: name.display().to_string(), reason };
         let place = target.path().join(relative(&name).map_err(&refused)?);
@@ -39,13 +57,30 @@ pub(crate) fn extract(path: &Path, bytes: u64, progress: &mut dyn Progress) -> R
             }
             let mut out =
                 OpenOptions::new().write(true).create_new(true).open(&place).map_err(OpenError::io(path))?;
-            done = copy(&mut entry, &mut out, done, progress).map_err(not_tar)?;
+            done = copy(&mut entry, &mut out, done, progress).map_err(OpenError::io(path))?;
         } else {
             return Err(refused("it is neither a file nor a directory"));
         }
     }
     progress.end();
-    Ok(target)
+    let damage = cut.then(|| Damage {
+        file: path.display().to_string(),
+        reason: format!("the archive is cut or damaged after {count} entries; files are missing or short"),
+    });
+    Ok(Extracted { directory: target, damage })
+}
+
+/// Why a file is no archive, in words.
+fn what_else(path: &Path) -> &'static str {
+    let mut begin = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut begin));
+    match (read, begin) {
+        (
+            Ok(()),
+            [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd] | [0xfd, b'7', b'z', b'X'] | [b'B', b'Z', b'h', _],
+        ) => "it is compressed; decompress it first",
+        _ => "neither a directory nor a tar archive of one",
+    }
 }
 
 fn copy(from: &mut impl Read, to: &mut File, mut done: u64, progress: &mut dyn Progress) -> io::Result<u64> {

@@ -23,7 +23,7 @@ pub enum Moment {
 /// The text is no moment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no time: expected 2026-11-23T07:00:00Z, Unix seconds, +90s after the start, or -30s before the end"
+    "`{0}` is no time: expected 2026-11-23T07:00:00Z (or without Z, which is UTC too), Unix seconds, +90s after the start, or -30s before the end"
 )]
 pub struct MomentError(String);
 
@@ -53,7 +53,9 @@ impl FromStr for Moment {
         if let Some(ns) = number_ns(text) {
             return Ok(Self::At(ns));
         }
-        let time = DateTime::parse_from_rfc3339(text)
+        // As many programs print it.
+        let text = text.replacen(' ', "T", 1);
+        let time = DateTime::parse_from_rfc3339(&text)
             .map(|time| time.timestamp_nanos_opt())
             .or_else(|_| text.parse::<NaiveDateTime>().map(|time| time.and_utc().timestamp_nanos_opt()));
         time.ok().flatten().map(Self::At).ok_or_else(error)
@@ -108,6 +110,8 @@ mod tests {
             ("2026-11-23T07:00:00Z", Moment::At(1_795_417_200_000_000_000)),
             ("2026-11-23T08:00:00.5+01:00", Moment::At(1_795_417_200_500_000_000)),
             ("2026-11-23T07:00:00", Moment::At(1_795_417_200_000_000_000)),
+            ("2026-11-23 07:00:00", Moment::At(1_795_417_200_000_000_000)),
+            ("2026-11-23 08:00:00+01:00", Moment::At(1_795_417_200_000_000_000)),
             ("1795417200", Moment::At(1_795_417_200_000_000_000)),
             ("1795417200.123456789", Moment::At(1_795_417_200_123_456_789)),
             ("+90s", Moment::AfterStart(90_000_000_000)),

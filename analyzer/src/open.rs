@@ -73,9 +73,10 @@ impl Trace {
             return open_directory(path, path, progress);
         }
         let extracted = archive::extract(path, kind.len(), progress)?;
-        let root = archive::trace_root(extracted.path());
+        let root = archive::trace_root(extracted.directory.path());
         let mut trace = open_directory(&root, path, progress)?;
-        trace.extracted = Some(extracted);
+        trace.damage.extend(extracted.damage);
+        trace.extracted = Some(extracted.directory);
         Ok(trace)
     }
 }

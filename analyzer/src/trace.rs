@@ -102,12 +102,14 @@ impl Trace {
         span(self.segments.iter().filter_map(Segment::times))
     }
 
-    /// When the recording began: as the manifest says, else the first row.
+    /// When what is present begins: as the manifest says, or with the first row when retention dropped what was
+    /// before, or when there is no manifest.
     pub fn started(&self) -> UnixNanos {
-        match (&self.manifest, self.times()) {
-            (Some(manifest), _) => manifest.started,
-            (None, Some((from, _))) => from,
-            (None, None) => 0,
+        let first = self.times().map(|(from, _)| from);
+        match &self.manifest {
+            Some(manifest) if manifest.retired.segments == 0 => manifest.started,
+            Some(manifest) => first.unwrap_or(manifest.started),
+            None => first.unwrap_or_default(),
         }
     }
 

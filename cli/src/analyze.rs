@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use aftertrace_analyzer::format::Style;
+use aftertrace_analyzer::format::{Style, duration, time};
 use aftertrace_analyzer::sql::{self, Options, Sql};
 use aftertrace_analyzer::summary::Summary;
 use aftertrace_analyzer::verify::{Verification, verify};
@@ -13,6 +13,7 @@ use anyhow::Context;
 
 use crate::args::{AnalyzeArgs, AnalyzeVerb, MetricsArgs, MetricsFormat, RowFormat, SqlArgs, TextFormat};
 use crate::progress::Bar;
+use crate::{colour_is_welcome, print_warning};
 
 /// Answers as asked for.
 pub(crate) fn run(arguments: AnalyzeArgs) -> anyhow::Result<ExitCode> {
@@ -54,6 +55,12 @@ fn print_metrics(arguments: &MetricsArgs) -> anyhow::Result<ExitCode> {
     let mut bar = Bar::new();
     let trace = open(&arguments.trace, &mut bar)?;
     let at = arguments.at.as_deref().map(str::parse::<Moment>).transpose().context("--at")?;
+    if let Some(moment) = at.map(|moment| moment.in_trace(&trace))
+        && !(trace.started()..=trace.ended()).contains(&moment)
+    {
+        let (from, to) = (time(trace.started()), time(trace.ended()));
+        print_warning(&format_args!("--at: {} is outside of the trace ({from} to {to})", time(moment)));
+    }
     let format = match arguments.format {
         MetricsFormat::Prometheus => metrics::MetricsFormat::Prometheus,
         MetricsFormat::Openmetrics => metrics::MetricsFormat::OpenMetrics,
@@ -78,34 +85,36 @@ fn run_sql(arguments: &SqlArgs) -> anyhow::Result<ExitCode> {
         row_counts: !arguments.quiet,
         ..Options::default()
     };
-    let mut statements = arguments.command.clone();
-    for file in &arguments.file {
-        statements
-            .push(std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?);
-    }
-    if arguments.format == RowFormat::Parquet && arguments.output.is_none() {
+    let statements = statements(arguments)?;
+    if arguments.format == RowFormat::Parquet {
         anyhow::ensure!(
-            !io::stdout().is_terminal(),
+            arguments.output.is_some() || !io::stdout().is_terminal(),
             "--format parquet: give --output FILE, or redirect the output"
         );
+        anyhow::ensure!(statements.len() == 1, "--format parquet: give one statement, with -c or -f");
     }
     let sql = Sql::open(&trace, &options)?;
-    let mut out: Box<dyn Write + Send> = match &arguments.output {
+    if statements.is_empty() {
+        anyhow::ensure!(arguments.output.is_none(), "--output: give statements, with -c or -f");
+        sql::prompt(&sql, &trace.name, &mut io::stdout(), style())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let out: Box<dyn Write + Send> = match &arguments.output {
         Some(file) => {
             Box::new(std::fs::File::create(file).with_context(|| format!("cannot write {}", file.display()))?)
         }
         None => Box::new(io::stdout()),
     };
-    if statements.is_empty() {
-        sql::prompt(&sql, &trace.name, &mut out, style())?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let mut out = BufWriter::new(out);
     for text in statements {
         let answers = sql.run(&text, &mut out)?;
         if options.format == sql::RowFormat::Table && !arguments.quiet {
             for answer in answers {
-                writeln!(out, "{} rows in {:.3} s", answer.rows, answer.elapsed.as_secs_f64())?;
+                writeln!(
+                    out,
+                    "Time: {}",
+                    duration(u64::try_from(answer.elapsed.as_nanos()).unwrap_or(u64::MAX))
+                )?;
             }
         }
     }
@@ -113,10 +122,23 @@ fn run_sql(arguments: &SqlArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What is to be run: of the flags, or of standard input. None on a terminal, where a prompt asks for it.
+fn statements(arguments: &SqlArgs) -> anyhow::Result<Vec<String>> {
+    let mut statements = arguments.command.clone();
+    for file in &arguments.file {
+        statements
+            .push(std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?);
+    }
+    if statements.is_empty() && !io::stdin().is_terminal() {
+        statements.push(io::read_to_string(io::stdin()).context("cannot read standard input")?);
+    }
+    Ok(statements)
+}
+
 fn open(path: &Path, progress: &mut dyn Progress) -> anyhow::Result<Trace> {
     let trace = Trace::open(path, progress)?;
     for damage in &trace.damage {
-        eprintln!("warning: {damage}");
+        print_warning(damage);
     }
     Ok(trace)
 }
@@ -128,10 +150,8 @@ fn report_format(format: TextFormat) -> ReportFormat {
     }
 }
 
-/// Colour is for terminals, and for those who did not ask to be spared (<https://no-color.org>).
 fn style() -> Style {
-    let spared = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if io::stdout().is_terminal() && !spared { Style::Colour } else { Style::Plain }
+    if io::stdout().is_terminal() && colour_is_welcome() { Style::Colour } else { Style::Plain }
 }
 
 fn to_stdout(write: impl FnOnce(&mut dyn Write, Style) -> anyhow::Result<()>) -> anyhow::Result<()> {

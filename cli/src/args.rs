@@ -39,13 +39,17 @@ pub(crate) enum Verb {
     after_help = "Exit codes: 0 recorded; with a command, the command's own (128 + signal if it was killed);
 1 the recording failed (the message says why, and what was written stays readable); 2 wrong usage.
 
+Ctrl-C, SIGTERM and SIGHUP end a recording; the trace is complete. A COMMAND gets these signals too, and the recording
+ends when it does; three within seconds leave it running and end the recording at once. So does --duration: no command is
+ever killed.
+
 Needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; a kernel with BTF; tracefs."
 )]
 pub(crate) struct RecordArgs {
     /// Trace directory to create. It must not exist, or be empty; it is private (0700).
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,
-    /// End by itself after this time (30s, 5m, 1h30m).
+    /// End by itself after this time (30s, 5m, 1h30m); a command goes on without being recorded.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) duration: Option<std::time::Duration>,
     /// Record only this control group and those below it (repeatable): /system.slice/nginx.service.
@@ -54,7 +58,7 @@ pub(crate) struct RecordArgs {
     /// Record only containers whose id matches (repeatable): '^/docker/shop-', '/k8s/prod/'.
     #[arg(long, value_name = "REGEX")]
     pub(crate) container: Vec<regex::Regex>,
-    /// Record only this process and its descendants (repeatable).
+    /// Record only this process and its descendants, until the last of them ends (repeatable).
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Vec<u32>,
     /// Keep at most this much on disk: the oldest segments are dropped. 0 means no cap.
@@ -82,7 +86,7 @@ pub(crate) struct RecordArgs {
     /// Mount tracefs at /sys/kernel/tracing if it is not mounted (it stays mounted).
     #[arg(long)]
     pub(crate) mount_tracefs: bool,
-    /// Do not print the live line and the closing words.
+    /// Print warnings and errors only: no live line and no closing words.
     #[arg(short, long)]
     pub(crate) quiet: bool,
     /// Run this command in a control group of its own and record just that; ends when it ends, with its exit code.
@@ -129,7 +133,7 @@ pub(crate) enum AnalyzeVerb {
     },
     /// The metrics that a live scrape would have given, at a moment of the trace.
     Metrics(MetricsArgs),
-    /// Run SQL on the trace; without -c and -f, an interactive prompt.
+    /// Run SQL on the trace; without -c and -f, what standard input holds, or on a terminal a prompt.
     Sql(SqlArgs),
 }
 
@@ -149,7 +153,7 @@ pub(crate) enum TextFormat {
 pub(crate) struct MetricsArgs {
     /// A trace directory, or a .tar of one.
     pub(crate) trace: PathBuf,
-    /// Metrics at this moment: RFC 3339, Unix seconds, +90s after the start, or -30s before the end.
+    /// Metrics at this moment: 2026-11-23T07:00:00Z, Unix seconds, +90s after the start, or -30s before the end.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with = "end")]
     pub(crate) at: Option<String>,
     /// Metrics at the end of the trace (the default).
@@ -178,13 +182,13 @@ Views: connections (open and close joined), containers, losses; the stored rows 
 pub(crate) struct SqlArgs {
     /// A trace directory, or a .tar of one.
     pub(crate) trace: PathBuf,
-    /// Run these statements and end (repeatable).
+    /// Run these statements and end (repeatable; those of -c come before those of -f).
     #[arg(short = 'c', long, value_name = "SQL")]
     pub(crate) command: Vec<String>,
     /// Run the statements of a file and end (repeatable).
     #[arg(short = 'f', long, value_name = "FILE")]
     pub(crate) file: Vec<PathBuf>,
-    /// How to print rows; parquet needs --output.
+    /// How to print rows; parquet takes one statement, and --output or a redirection.
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: RowFormat,
     /// Write the rows to this file instead of the terminal.

@@ -9,7 +9,8 @@ mod progress;
 #[cfg(feature = "record")]
 mod record;
 
-use std::io::IsTerminal;
+use std::fmt::{Arguments, Display};
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -41,8 +42,23 @@ fn print_error(error: &anyhow::Error) {
             message = format!("{message}: {cause}");
         }
     }
-    let (red, plain) = if std::io::stderr().is_terminal() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-    eprintln!("{red}error:{plain} {message}");
+    let coloured = std::io::stderr().is_terminal() && colour_is_welcome();
+    let (red, plain) = if coloured { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    say(format_args!("{red}error:{plain} {message}\n"));
+}
+
+fn print_warning(warning: &dyn Display) {
+    say(format_args!("warning: {warning}\n"));
+}
+
+/// Writes to standard error. A terminal that went away or a full disk under it is no reason to stop.
+fn say(words: Arguments<'_>) {
+    let _ = std::io::stderr().write_fmt(words);
+}
+
+/// Colour is for those who did not ask to be spared (<https://no-color.org>).
+fn colour_is_welcome() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -1,6 +1,6 @@
 //! `aftertrace record`: from arguments to a recording, with a live line on a terminal.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +10,10 @@ use aftertrace_recorder::record::{Observer, Outcome, RecordError, Status, record
 use bytesize::ByteSize;
 
 use crate::args::RecordArgs;
+use crate::{print_error, print_warning, say};
+
+/// An eighth of it goes into a segment.
+const LEAST_MAX_AGE: Duration = Duration::from_secs(1);
 
 /// The shell's code for a command that cannot be run.
 const CANNOT_RUN: u8 = 127;
@@ -18,17 +22,13 @@ const CANNOT_RUN: u8 = 127;
 pub(crate) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
     let quiet = arguments.quiet;
     let config = config(arguments)?;
-    let mut terminal = Terminal {
-        output: config.output.clone(),
-        quiet,
-        live: !quiet && std::io::stderr().is_terminal(),
-        line: false,
-    };
+    let mut terminal =
+        Terminal { output: config.output.clone(), quiet, live: !quiet && draws_lines(), line: false };
     let outcome = match record(&config, &mut terminal) {
         Ok(outcome) => outcome,
         Err(error @ RecordError::Command(_)) => {
             terminal.clear();
-            crate::print_error(&error.into());
+            print_error(&error.into());
             return Ok(ExitCode::from(CANNOT_RUN));
         }
         Err(error) => {
@@ -47,6 +47,13 @@ fn config(arguments: RecordArgs) -> anyhow::Result<RecordConfig> {
         Filter { cgroups: arguments.cgroup, containers: arguments.container, pids: arguments.pid };
     config.command = arguments.command;
     config.max_bytes = Some(arguments.max_size.as_u64()).filter(|bytes| *bytes > 0);
+    if let Some(age) = arguments.max_age {
+        anyhow::ensure!(
+            age >= LEAST_MAX_AGE,
+            "--max-age {}: must be 1s or more",
+            humantime::format_duration(age)
+        );
+    }
     config.max_age = arguments.max_age;
     config.ring_bytes = ring_bytes(arguments.ring_size)?;
     config.max_connections = arguments.max_connections;
@@ -65,6 +72,11 @@ fn ring_bytes(size: ByteSize) -> anyhow::Result<u32> {
         .ok_or_else(|| anyhow::anyhow!("--ring-size {size}: must be a power of two from 4KiB to 1GiB"))
 }
 
+/// Whether standard error is a terminal on which a line can be drawn anew.
+fn draws_lines() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+}
+
 /// Says what happens: one line that is kept up to date on a terminal, plain lines elsewhere.
 struct Terminal {
     output: PathBuf,
@@ -76,7 +88,7 @@ struct Terminal {
 impl Terminal {
     fn clear(&mut self) {
         if std::mem::take(&mut self.line) {
-            eprint!("\r\x1b[K");
+            say(format_args!("\r\x1b[K"));
         }
     }
 
@@ -86,23 +98,23 @@ impl Terminal {
             return;
         }
         let status = &outcome.status;
-        eprintln!(
-            "recorded {} observations in {} to {} ({}){}; {}",
+        say(format_args!(
+            "recorded {} observations in {} to {} ({}){}; {}\nnext: aftertrace analyze {}\n",
             status.observations,
             humantime::format_duration(Duration::from_secs(status.elapsed.as_secs())),
             config.output.display(),
             ByteSize(status.trace_bytes).display().iec(),
             if status.lost == 0 { ", nothing lost".to_owned() } else { format!(", {} lost", status.lost) },
             outcome.end_reason,
-        );
-        eprintln!("next: aftertrace analyze {}", config.output.display());
+            config.output.display(),
+        ));
     }
 }
 
 impl Observer for Terminal {
     fn started(&mut self) {
         if !self.quiet {
-            eprintln!("recording to {}; Ctrl-C ends it", self.output.display());
+            say(format_args!("recording to {}; Ctrl-C ends it\n", self.output.display()));
         }
     }
 
@@ -112,7 +124,7 @@ impl Observer for Terminal {
         }
         self.line = true;
         let seconds = status.elapsed.as_secs();
-        eprint!(
+        say(format_args!(
             "\r\x1b[Krecording {:02}:{:02}:{:02}  {} events/s  {} on disk  {}",
             seconds / 3600,
             seconds / 60 % 60,
@@ -120,15 +132,11 @@ impl Observer for Terminal {
             status.events_per_second,
             ByteSize(status.trace_bytes).display().iec(),
             if status.lost == 0 { "nothing lost".to_owned() } else { format!("{} LOST", status.lost) },
-        );
-        // A terminal that went away does not end a recording.
-        let _ = std::io::stderr().flush();
+        ));
     }
 
     fn warning(&mut self, message: &str) {
-        if !self.quiet {
-            self.clear();
-            eprintln!("warning: {message}");
-        }
+        self.clear();
+        print_warning(&message);
     }
 }

@@ -20,12 +20,16 @@ const HELP: &str = r"Statements end with ;
   \timing     switch times after each statement on or off
   \?          this help
   \q          quit (also Ctrl-D)
-Ctrl-C ends a running query. The stored rows, with addresses as bytes, are in the schema raw.
+Ctrl-C ends a running query; a second one, should that take long, the prompt too. The stored rows, with addresses as bytes, are in the schema raw.
 ";
 
 const KEYWORDS: &str = "SELECT FROM WHERE GROUP BY ORDER LIMIT JOIN LEFT ON AS AND OR NOT NULL IS IN LIKE BETWEEN \
 DISTINCT COUNT SUM MIN MAX AVG CASE WHEN THEN ELSE END HAVING UNION ALL WITH EXPLAIN ANALYZE DESC INTERVAL date_bin \
 ip ip_text container_id error_name";
+
+const HISTORY_LINES: usize = 1000;
+/// As a shell says it.
+const ENDED_BY_SIGINT: i32 = 130;
 
 /// Why the prompt ended.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +47,11 @@ pub enum PromptError {
 /// # Errors
 /// When the terminal or `out` fails. A statement that fails is reported there, and the prompt goes on.
 pub fn prompt(sql: &Sql, name: &str, out: &mut (dyn Write + Send), style: Style) -> Result<(), PromptError> {
-    let config = Config::builder().completion_type(CompletionType::List).auto_add_history(true).build();
+    let config = Config::builder()
+        .completion_type(CompletionType::List)
+        .auto_add_history(true)
+        .max_history_size(HISTORY_LINES)?
+        .build();
     let mut editor: Editor<Assistant, DefaultHistory> = Editor::with_config(config)?;
     let tables = sql.tables();
     editor.set_helper(Some(Assistant::new(&tables)));
@@ -51,8 +59,15 @@ pub fn prompt(sql: &Sql, name: &str, out: &mut (dyn Write + Send), style: Style)
     if let Some(file) = &history {
         // The first time there is none.
         let _ = editor.load_history(file);
+        let _ = file.parent().map(std::fs::create_dir_all);
     }
     let cancelled = Arc::new(AtomicBool::new(false));
+    // Some plans, such as a cross join, do not look up from their work for minutes.
+    let impatience = signal_hook::flag::register_conditional_shutdown(
+        signal_hook::consts::SIGINT,
+        ENDED_BY_SIGINT,
+        Arc::clone(&cancelled),
+    )?;
     // While a line is read, the terminal gives Ctrl-C as a key; this is for the time of a query.
     let signal = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&cancelled))?;
     writeln!(out, "{name}: \\d lists tables, \\? helps, \\q quits")?;
@@ -64,6 +79,10 @@ pub fn prompt(sql: &Sql, name: &str, out: &mut (dyn Write + Send), style: Style)
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(error.into()),
         };
+        if let Some(file) = &history {
+            // At once, for prompts that do not end well. One that cannot be kept is no reason to fail.
+            let _ = editor.append_history(file);
+        }
         match line.trim().trim_end_matches(';').split_whitespace().collect::<Vec<_>>().as_slice() {
             [] => {}
             ["\\q" | "quit" | "exit"] => break,
@@ -85,11 +104,7 @@ pub fn prompt(sql: &Sql, name: &str, out: &mut (dyn Write + Send), style: Style)
         out.flush()?;
     }
     signal_hook::low_level::unregister(signal);
-    if let Some(file) = &history {
-        // A history that cannot be kept is no reason to fail.
-        let _ = file.parent().map(std::fs::create_dir_all);
-        let _ = editor.save_history(file);
-    }
+    signal_hook::low_level::unregister(impatience);
     Ok(())
 }
 

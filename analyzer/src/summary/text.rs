@@ -18,6 +18,9 @@ pub(super) fn write(summary: &Summary, out: &mut dyn Write, style: Style) -> io:
     writeln!(out, "{} to {} ({})", time(report.started), time(report.ended), duration(length))?;
     writeln!(out, "{}", shorten(&format!("recorded: {}", summary.recorded), WIDTH))?;
     writeln!(out, "{}", completeness(summary, style))?;
+    for note in &report.notes {
+        writeln!(out, "{}", shorten(&format!("note: {note}"), WIDTH))?;
+    }
     writeln!(out)?;
     writeln!(out, "{}", processes(summary))?;
     writeln!(out, "{}", connections(summary))?;

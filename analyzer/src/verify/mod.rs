@@ -13,7 +13,7 @@ use serde::Serialize;
 pub use accounts::{Account, GroupAccount};
 pub use groups::Group;
 
-use crate::format::Style;
+use crate::format::{Style, time};
 use crate::replay::drive;
 use crate::{Damage, Observations, Order, Progress, ReportError, ReportFormat, Segment, Trace};
 use accounts::Accounts;
@@ -270,7 +270,11 @@ impl Reading {
         if let Some(retired) =
             trace.manifest.as_ref().map(|manifest| manifest.retired).filter(|r| r.segments > 0)
         {
-            notes.push(format!("retention dropped {} older segments, as asked for", retired.segments));
+            let since = trace.manifest.as_ref().map(|manifest| time(manifest.started)).unwrap_or_default();
+            notes.push(format!(
+                "recording since {since}; the {} oldest segments were dropped, as asked for",
+                retired.segments
+            ));
         }
         let verdict = match (order.observations, gaps.is_empty() && imbalances.is_empty()) {
             (0, _) => Verdict::Unusable,

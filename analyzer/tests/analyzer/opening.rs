@@ -185,14 +185,35 @@ fn an_archive_reads_as_its_directory_does_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_cut_archive_is_refused_by_name() {
+fn of_a_cut_archive_what_is_there_is_used_and_the_cut_is_named() {
     let trace = shop();
     let file = trace.directory.path().join("trace.tar");
     let bytes = tar_of(&trace.path(), "trace");
     fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    let opened = open(&file);
+    let damage: Vec<String> = opened.damage.iter().map(ToString::to_string).collect();
     assert!(
-        refusal(&file).contains("trace.tar: not a trace: neither a directory nor a readable tar archive")
+        damage.iter().any(|line| line.contains("trace.tar: the archive is cut or damaged")),
+        "{damage:?}"
     );
+    assert!(opened.observations().count() > 0);
+}
+
+#[test]
+fn a_file_that_is_no_archive_is_refused_without_quoting_its_bytes() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("notes.bin");
+    for (bytes, expected) in [
+        (vec![0x9b; 5_000], "notes.bin: not a trace: neither a directory nor a tar archive of one"),
+        (vec![0x9b; 100], "notes.bin: not a trace: neither a directory nor a tar archive of one"),
+        (
+            [&[0x1f, 0x8b][..], &[7; 2_000]].concat(),
+            "notes.bin: not a trace: it is compressed; decompress it first",
+        ),
+    ] {
+        fs::write(&file, bytes).unwrap();
+        assert!(refusal(&file).ends_with(expected), "{}", refusal(&file));
+    }
 }
 
 #[test]

@@ -193,7 +193,10 @@ fn losses_of_dropped_segments_are_known_from_the_manifest() {
     });
     let report = verified(&trace.open());
     assert_eq!((report.verdict, report.lost()), (Verdict::UsableWithGaps, 5));
-    assert_eq!(report.notes, ["retention dropped 2 older segments, as asked for"]);
+    assert_eq!(
+        report.notes,
+        ["recording since 2026-11-23T07:00:00.000Z; the 2 oldest segments were dropped, as asked for"]
+    );
 }
 
 #[test]

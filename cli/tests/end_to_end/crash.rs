@@ -58,7 +58,7 @@ fn a_trace_whose_recorder_was_killed_opens_and_misses_at_most_the_stated_second(
 }
 
 /// Ends the command of a recorder that was killed: it is in the group that the trace names.
-fn end_command(trace: &std::path::Path) {
+pub fn end_command(trace: &std::path::Path) {
     let Ok(manifest) = std::fs::read(trace.join("trace.json")) else { return };
     let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
     for root in [

@@ -13,15 +13,19 @@
     reason = "tests fail by panicking"
 )]
 
+mod cgroup;
 mod command_line;
 mod crash;
 mod docker;
+mod ending;
 mod files;
 mod filters;
 mod limits;
 mod memory;
 mod metrics;
 mod processes;
+mod scope;
 mod support;
 mod tcp;
+mod terminal;
 mod workloads;

@@ -96,11 +96,36 @@ impl Recording {
     /// Starts one without a command, and waits until it says that it records.
     pub fn start(flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let directory = TempDir::new().unwrap();
-        let mut process = start_recording(&directory.path().join("trace"), flags, &[])
-            .envs(environment.iter().copied())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = start_recording(&directory.path().join("trace"), flags, &[]);
+        command.envs(environment.iter().copied());
+        Self::spawn(directory, command)
+    }
+
+    /// The same by another program, such as `nohup`.
+    pub fn start_under(program: &[&str], flags: &[&str]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).args([AFTERTRACE, "record", "-o"]).arg(directory.path().join("trace"));
+        command.args(flags).stdin(Stdio::null()).stdout(Stdio::null());
+        Self::spawn(directory, command)
+    }
+
+    /// Records a shell script, which makes the file `$READY` when it is.
+    pub fn start_command(flags: &[&str], script: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let words = ["/bin/sh", "-c", script].map(str::to_owned);
+        let mut command = start_recording(&directory.path().join("trace"), flags, &words);
+        let ready = directory.path().join("ready");
+        command.env("READY", &ready);
+        let recording = Self::spawn(directory, command);
+        while !ready.exists() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        recording
+    }
+
+    fn spawn(directory: TempDir, mut command: Command) -> Self {
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         let stderr = process.stderr.as_mut().unwrap();
         let mut byte = [0];
@@ -111,6 +136,22 @@ impl Recording {
         Self { directory, process }
     }
 
+    /// Where the trace is.
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("trace")
+    }
+
+    /// Sends it a signal.
+    pub fn send(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(self) -> Trace {
+        Trace { directory: self.directory, output: self.process.wait_with_output().unwrap() }
+    }
+
     /// Ends it as Ctrl-C does.
     pub fn interrupt(self) -> Trace {
         self.signal(Signal::INT)
@@ -118,9 +159,8 @@ impl Recording {
 
     /// Ends it with a signal.
     pub fn signal(self, signal: Signal) -> Trace {
-        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-        Trace { directory: self.directory, output: self.process.wait_with_output().unwrap() }
+        self.send(signal);
+        self.wait()
     }
 }
 

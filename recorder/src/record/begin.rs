@@ -60,6 +60,9 @@ impl<'a> Session<'a> {
         for path in &config.filter.cgroups {
             scope.add_root(&find_cgroup(&hierarchies, path)?);
         }
+        for pid in &config.filter.pids {
+            check_process(&roots, *pid)?;
+        }
         let command_cgroup = command_cgroup(config, &hierarchies, &mut scope, observer);
 
         let mut kernel = Kernel::load(&kernel_config(config, !scope.is_everything()))?;
@@ -142,7 +145,8 @@ impl<'a> Session<'a> {
             let admitted = self.scope.is_everything()
                 || traced.contains(&process.pid)
                 || process.cgroup.as_deref().is_some_and(|path| self.scope.admits_cgroup(path));
-            if admitted && process.pid != std::process::id() {
+            let known = self.live.process(process.pid).is_some();
+            if admitted && !known && process.pid != std::process::id() {
                 if let Some(path) = &process.cgroup {
                     self.containers.want(path, SystemClock.boot_ns());
                 }
@@ -215,9 +219,8 @@ impl<'a> Session<'a> {
     fn follow_pids(&mut self) -> Result<BTreeSet<u32>, RecordError> {
         let mut traced = BTreeSet::new();
         for pid in &self.config.filter.pids {
-            if !Path::new(&format!("/proc/{pid}")).exists() {
-                return Err(RecordError::NoSuchProcess { pid: *pid });
-            }
+            // It may have ended since it was looked at first.
+            check_process(&self.roots, *pid)?;
             self.kernel.trace_pid(*pid)?;
             traced.insert(*pid);
         }
@@ -383,12 +386,27 @@ fn find_cgroup(hierarchies: &Hierarchies, given: &str) -> Result<String, RecordE
             return Ok(format!("/{}", relative.display()));
         }
     }
+    // An empty one, as an unset variable of a script gives it, must not stand for the whole host.
+    if given.is_empty() {
+        return Err(RecordError::NoSuchCgroup { path: given.to_owned() });
+    }
     let path = format!("/{}", given.trim_matches('/'));
     let exists = hierarchies
         .all
         .iter()
         .any(|hierarchy| hierarchy.directory_of(&path).is_some_and(|directory| directory.is_dir()));
     if exists { Ok(path) } else { Err(RecordError::NoSuchCgroup { path: given.to_owned() }) }
+}
+
+/// A process that was asked for must be one: a thread has no descendants, and gives events under its process's id.
+fn check_process(roots: &Roots, pid: u32) -> Result<(), RecordError> {
+    let status = std::fs::read_to_string(roots.proc_file(&format!("{pid}/status")))
+        .map_err(|_| RecordError::NoSuchProcess { pid })?;
+    let process = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
+    match process {
+        Some(process) if process != pid => Err(RecordError::Thread { pid, process }),
+        _ => Ok(()),
+    }
 }
 
 fn manifest(config: &RecordConfig, scope: &Scope, anchor: Anchor, host: &HostSnapshot) -> Manifest {

@@ -34,6 +34,14 @@ pub enum RecordError {
         /// As given.
         pid: u32,
     },
+    /// A thread was asked for as if it were a process.
+    #[error("--pid {pid}: a thread of process {process}; give --pid {process}")]
+    Thread {
+        /// As given.
+        pid: u32,
+        /// The process that it is in.
+        process: u32,
+    },
     /// The trace cannot be written.
     #[error(transparent)]
     Trace(#[from] TraceError),

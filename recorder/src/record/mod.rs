@@ -31,8 +31,10 @@ use signals::Signals;
 /// The rings are looked at this often when nothing wakes the recorder before.
 const POLL: Duration = Duration::from_millis(20);
 
-/// A command that does not end is left alone after so many signals.
+/// A command that does not end is left alone after so many signals in a row.
 const SIGNALS_TO_GIVE_UP: usize = 3;
+/// A signal this long after the one before begins a new row: programs have uses of their own for Ctrl-C.
+const SIGNALS_BELONG_TOGETHER: Duration = Duration::from_secs(5);
 
 /// How a recording goes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -88,6 +90,14 @@ pub fn record(config: &RecordConfig, observer: &mut dyn Observer) -> Result<Outc
         }
     };
     let end = run(config, observer, &signals, &mut session, command.as_mut());
+    if let Some(command) = &command
+        && !matches!(end, Ok((_, Some(_))))
+    {
+        observer.warning(&format!(
+            "the command goes on as process {}; it is not recorded any more",
+            command.pid()
+        ));
+    }
     // After an error the trace stays as it is: readable, and not ended.
     let (end_reason, status) = end?;
     let exit_code = status.map(exit_code);
@@ -104,6 +114,8 @@ fn run(
 ) -> Result<(String, Option<ExitStatus>), RecordError> {
     let started = Instant::now();
     let mut signals_seen = 0;
+    let mut in_a_row = 0;
+    let mut last_signal: Option<Instant> = None;
     loop {
         session.step(POLL, observer)?;
         if let Some(command) = command.as_deref_mut()
@@ -113,16 +125,26 @@ fn run(
         }
         let count = signals.count();
         if count > signals_seen {
+            let now = Instant::now();
+            if last_signal.replace(now).is_some_and(|last| now - last > SIGNALS_BELONG_TOGETHER) {
+                in_a_row = 0;
+            }
+            in_a_row += count - signals_seen;
             signals_seen = count;
             match command.as_deref() {
                 None => return Ok(("stopped by a signal".to_owned(), None)),
-                Some(_) if count >= SIGNALS_TO_GIVE_UP => {
-                    return Ok(("stopped by signals; the command goes on".to_owned(), None));
+                Some(_) if in_a_row >= SIGNALS_TO_GIVE_UP => {
+                    return Ok(("stopped by signals".to_owned(), None));
                 }
-                // A terminal sends its own to the command as well.
-                Some(command) if !signals.sent_by_terminal() => command.signal(rustix::process::Signal::TERM),
-                Some(_) => {}
+                Some(command) => {
+                    if let Some(signal) = signals.to_pass_on() {
+                        command.signal(signal);
+                    }
+                }
             }
+        }
+        if session.has_nothing_left() {
+            return Ok(("the last process that was followed ended".to_owned(), None));
         }
         if config.duration.is_some_and(|duration| started.elapsed() >= duration) {
             return Ok(("the duration is over".to_owned(), None));

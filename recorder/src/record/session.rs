@@ -299,6 +299,14 @@ impl Session<'_> {
         self.mark(MarkKind::SnapshotEnd, None)
     }
 
+    /// Whether only processes were asked for by their ids, and they and all their descendants have ended.
+    pub(super) fn has_nothing_left(&self) -> bool {
+        let filter = &self.config.filter;
+        let only_processes =
+            !filter.pids.is_empty() && filter.cgroups.is_empty() && filter.containers.is_empty();
+        only_processes && self.config.command.is_empty() && self.live.processes().next().is_none()
+    }
+
     pub(super) fn status(&self) -> Status {
         let stats = self.writer.stats();
         Status {

@@ -21,6 +21,7 @@ const V2_CONTROLLERS: [&str; 2] = ["cpu", "memory"];
 const NAME_LIMIT_CHARACTERS: usize = 64;
 /// Namesakes: another recording of the same process, or leftovers of one that was killed.
 const NAME_TRIES: u32 = 16;
+const PARENT_TRIES: u32 = 8;
 const REMOVE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Why the command cannot have a group of its own.
@@ -89,16 +90,11 @@ impl CommandCgroup {
 
     fn join_hierarchy(&mut self, hierarchy: &Hierarchy, name: &str) -> io::Result<Member> {
         let parent = hierarchy.directory.join(PARENT);
-        if let Err(error) = fs::create_dir(&parent)
-            && error.kind() != io::ErrorKind::AlreadyExists
-        {
-            return Err(error);
-        }
+        let directory = parent.join(name);
+        create_below(&parent, &directory)?;
         if hierarchy.is_v2() {
             self.warnings.extend(enable_controllers(hierarchy, &parent));
         }
-        let directory = parent.join(name);
-        fs::create_dir(&directory)?;
         let opened = fs::metadata(&directory).and_then(|metadata| {
             Ok((metadata.ino(), OpenOptions::new().write(true).open(directory.join("cgroup.procs"))?))
         });
@@ -179,6 +175,21 @@ pub fn enter(procs: &[OwnedFd]) -> io::Result<()> {
         rustix::io::write(file, b"0")?;
     }
     Ok(())
+}
+
+/// Makes the directory, and its parent if need be. Another recording that ends may remove the empty parent meanwhile.
+fn create_below(parent: &Path, directory: &Path) -> io::Result<()> {
+    for _ in 0..PARENT_TRIES {
+        match fs::create_dir(parent) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        match fs::create_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => return other,
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
 }
 
 /// v2, and the v1 hierarchies of the controllers that are measured, each once.

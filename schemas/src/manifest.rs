@@ -147,6 +147,9 @@ pub struct TableFile {
     pub rows: u64,
     /// Bytes of the file.
     pub bytes: u64,
+    /// CRC-32C of those bytes; absent in traces from before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32c: Option<u32>,
 }
 
 /// What retention dropped.

@@ -1,6 +1,7 @@
 //! Whether a trace is whole: what is missing, since when, and whether the accounts of the kernel programs balance.
 
 mod accounts;
+mod checksums;
 mod groups;
 mod text;
 
@@ -139,6 +140,7 @@ pub(crate) fn verify_while(
             visit(observation);
         });
         damage.extend(read.damage);
+        damage.extend(checksums::changed(trace, segment, &damage));
         order = read.order;
         let last = index + 1 == trace.segments.len();
         let complete = segment.sealed && (!last || trace.ended_cleanly());

@@ -126,6 +126,23 @@ fn an_account_that_does_not_add_up_is_found() {
 }
 
 #[test]
+fn one_byte_that_was_changed_is_found_and_its_file_named() {
+    let trace = shop();
+    let file = trace.parquet(2, TableId::Tcp);
+    let mut bytes = fs::read(&file).unwrap();
+    // In the names of the footer's key and value pairs, which no reader needs to make sense of.
+    let place = bytes.windows(12).position(|window| window == b"ARROW:schema").unwrap();
+    bytes[place] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let report = verified(&trace.open());
+    assert_eq!((report.verdict, report.gaps.len()), (Verdict::UsableWithGaps, 1));
+    assert_eq!(
+        report.gaps[0].what,
+        "damaged file segments/000002/tcp_events.parquet: bytes of it were changed: its checksum is not that of the manifest"
+    );
+}
+
+#[test]
 fn a_damaged_table_is_a_gap_over_its_segment() {
     let trace = shop();
     let file = trace.parquet(2, TableId::Tcp);

@@ -237,7 +237,10 @@ fn a_flood_balances_at_every_ring_size() {
         let recorded = count("connect") + count("accept") + count("close");
         // A connection whose beginning is lost is not followed, so that one lost record may cost its close as well.
         assert!(recorded + dropped <= 80_000, "ring {ring}: {recorded} recorded, {dropped} lost");
-        assert!(recorded + inferred + 2 * dropped >= 80_000, "ring {ring}: {recorded} recorded, {dropped} lost");
+        assert!(
+            recorded + inferred + 2 * dropped >= 80_000,
+            "ring {ring}: {recorded} recorded, {dropped} lost"
+        );
         if ring == "8MiB" {
             assert_eq!(count("connect") + count("accept"), 40_000, "nothing is lost with the default rings");
             assert_eq!(count("close") + inferred, 40_000);

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use super::TraceError;
 
@@ -140,12 +140,18 @@ pub(super) fn remove_dir(path: &Path) -> Result<(), TraceError> {
 #[derive(Debug, Default, Clone)]
 pub(super) struct FileState {
     bytes: Arc<AtomicU64>,
+    crc32c: Arc<AtomicU32>,
     os_error: Arc<AtomicI32>,
 }
 
 impl FileState {
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// CRC-32C of what was written.
+    pub(super) fn crc32c(&self) -> u32 {
+        self.crc32c.load(Ordering::Relaxed)
     }
 
     /// The error that the operating system gave, if it was one.
@@ -157,7 +163,7 @@ impl FileState {
     }
 }
 
-/// A file that counts its bytes.
+/// A file that counts its bytes and sums them up.
 #[derive(Debug)]
 pub(super) struct CountedFile {
     file: File,
@@ -190,6 +196,8 @@ impl Write for CountedFile {
         let result = self.file.write(bytes);
         let written = self.noted(result)?;
         self.state.bytes.fetch_add(written as u64, Ordering::Relaxed);
+        let crc32c = crc32c::crc32c_append(self.state.crc32c(), bytes.get(..written).unwrap_or(bytes));
+        self.state.crc32c.store(crc32c, Ordering::Relaxed);
         Ok(written)
     }
 

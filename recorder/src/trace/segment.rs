@@ -202,7 +202,8 @@ impl OpenTable {
         file.flush()
             .and_then(|()| file.sync())
             .map_err(TraceError::io("sync the file", &self.parquet_path))?;
-        Ok(TableFile { rows: self.rows, bytes: self.parquet_state.bytes() })
+        let state = &self.parquet_state;
+        Ok(TableFile { rows: self.rows, bytes: state.bytes(), crc32c: Some(state.crc32c()) })
     }
 }
 

@@ -120,8 +120,10 @@ pub(crate) fn write_segment(root: &Path, number: u32, observations: &[Observatio
     fs::create_dir_all(&folder).unwrap();
     let mut tables = BTreeMap::new();
     for (table, batch) in batches(observations) {
-        let bytes = write_parquet(&folder.join(layout::parquet_name(table)), &batch, 1000);
-        tables.insert(table.name().to_owned(), TableFile { rows: batch.num_rows() as u64, bytes });
+        let path = folder.join(layout::parquet_name(table));
+        let bytes = write_parquet(&path, &batch, 1000);
+        let crc32c = Some(crc32c::crc32c(&fs::read(&path).unwrap()));
+        tables.insert(table.name().to_owned(), TableFile { rows: batch.num_rows() as u64, bytes, crc32c });
     }
     let (first, last) = (observations.first().unwrap(), observations.last().unwrap());
     Segment { number, first_seq: first.seq, last_seq: last.seq, from: first.time, to: last.time, tables }

@@ -100,6 +100,13 @@ const TOOLS: &[Tool] = &[
         why: "boots other kernels",
         purpose: Purpose::Test,
     },
+    Tool {
+        programs: &["script"],
+        package: "bsdutils",
+        why: "gives tests a terminal",
+        purpose: Purpose::Test,
+    },
+    Tool { programs: &["promtool"], package: "prometheus", why: "checks metrics", purpose: Purpose::Test },
     Tool { programs: &["perf"], package: "linux-perf", why: "is measured beside", purpose: Purpose::Bench },
     Tool { programs: &["bpftrace"], package: "bpftrace", why: "is measured beside", purpose: Purpose::Bench },
 ];

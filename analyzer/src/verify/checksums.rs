@@ -13,7 +13,8 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// Files of a segment that were changed. Those that are known to be damaged already are not read again.
 pub(super) fn changed(trace: &Trace, segment: &Segment, known: &[Damage]) -> Vec<Damage> {
     let listed = trace.manifest.iter().flat_map(|manifest| &manifest.segments);
-    let Some(listed) = listed.filter(|_| segment.sealed).find(|listed| listed.number == segment.number) else {
+    let Some(listed) = listed.filter(|_| segment.sealed).find(|listed| listed.number == segment.number)
+    else {
         return Vec::new();
     };
     let mut damage = Vec::new();

@@ -97,3 +97,28 @@ fn without_rights_the_message_names_what_is_missing() {
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(message.contains("CAP_BPF") && message.contains("sudo"), "{message}");
 }
+
+/// Runs a command where tracefs is not mounted, for it alone.
+fn without_tracefs(words: &[&str]) -> std::process::Output {
+    let script = "umount -R /sys/kernel/debug 2>/dev/null; umount /sys/kernel/tracing && exec \"$@\"";
+    let begin = ["--mount", "/bin/sh", "-c", script, "sh", AFTERTRACE];
+    Command::new("unshare").args(begin).args(words).output().unwrap()
+}
+
+#[test]
+fn without_tracefs_the_message_says_what_helps_and_the_flag_does() {
+    needs_recording!();
+    let folder = TempDir::new().unwrap();
+    let trace = folder.path().join("trace");
+    let record = ["record", "-o", trace.to_str().unwrap()];
+    let refused = without_tracefs(&[&record[..], &["--", "/bin/true"]].concat());
+    assert_eq!(refused.status.code(), Some(1), "{}", describe(&refused));
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert!(message.contains("tracefs") && message.contains("--mount-tracefs"), "{message}");
+    assert!(!trace.exists());
+
+    let mounted = without_tracefs(&[&record[..], &["--mount-tracefs", "--", "/bin/true"]].concat());
+    assert_eq!(mounted.status.code(), Some(0), "{}", describe(&mounted));
+    let (code, report) = crate::support::verify(&trace);
+    assert_eq!(code, 0, "{report:#}");
+}

@@ -76,3 +76,31 @@ fn walk(folder: &std::path::Path) -> u64 {
         })
         .sum()
 }
+
+#[test]
+fn what_is_older_than_the_given_age_is_dropped_and_the_rest_can_be_replayed() {
+    needs_recording!();
+    let script = "for i in 1 2 3 4 5 6 7 8; do /bin/true $i; sleep 0.5; done";
+    let trace = record_with(&["--max-age", "1s"], &["/bin/sh", "-c", script].map(str::to_owned), &[]);
+    assert!(trace.output.status.success(), "{}", describe(&trace.output));
+    let (code, report) = trace.verify();
+    assert_eq!(code, 0, "{report:#}");
+    let runs: Vec<i64> = trace
+        .sql(
+            "SELECT CAST(arguments[2] AS BIGINT) AS i FROM process_events \
+             WHERE kind = 'exec' AND executable = '/bin/true' ORDER BY seq",
+        )
+        .iter()
+        .map(|row| row["i"].as_i64().unwrap())
+        .collect();
+    // Of the eight, half a second apart, the first are gone, and the last are there without a gap.
+    let first = *runs.first().unwrap();
+    assert!(first > 3, "{runs:?}");
+    assert_eq!(runs, (first..=8).collect::<Vec<_>>());
+    // What the script is was written down before the oldest segment that is left.
+    assert_eq!(trace.number("SELECT count(DISTINCT pid) FROM processes WHERE arguments[2] = '-c'"), 1);
+    let summary =
+        std::process::Command::new(crate::support::AFTERTRACE).arg("analyze").arg(trace.path()).output();
+    let said = describe(&summary.unwrap());
+    assert!(said.contains("oldest segments were dropped") && said.contains("complete"), "{said}");
+}

@@ -100,3 +100,20 @@ fn what_is_not_there_is_named_and_no_directory_is_made() {
     }
     drop(end);
 }
+
+#[test]
+fn a_control_group_that_is_made_again_is_recorded_again() {
+    needs_recording!();
+    // What a service manager leaves between its steps.
+    let step = std::time::Duration::from_millis(300);
+    let group = Cgroup::new("again");
+    let recording = Recording::start(&["--cgroup", group.path()], &[]);
+    std::fs::remove_dir(group.directory()).unwrap();
+    std::thread::sleep(step);
+    std::fs::create_dir(group.directory()).unwrap();
+    std::thread::sleep(step);
+    group.run("/bin/true; exit 0");
+    let trace = recording.interrupt();
+    assert_eq!(executed(&trace, "true"), 1);
+    trace.assert_whole();
+}

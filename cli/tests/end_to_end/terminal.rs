@@ -9,13 +9,16 @@ use tempfile::TempDir;
 use crate::support::{AFTERTRACE, needs_recording, record};
 
 /// Nothing that is waited for takes as long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The prompt asks the terminal to mark what is pasted while it reads a line.
+const READS_A_LINE: &str = "\x1b[?2004h";
 
 /// A program on a terminal.
 pub struct Terminal {
     script: Child,
     screen: std::sync::Arc<std::sync::Mutex<Vec<u8>>>,
-    reader: std::thread::JoinHandle<()>,
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Terminal {
@@ -48,7 +51,7 @@ impl Terminal {
                 shared.lock().unwrap().extend_from_slice(&bytes[..count]);
             }
         });
-        Self { script, screen, reader }
+        Self { script, screen, reader: Some(reader) }
     }
 
     /// All that was shown until now.
@@ -82,8 +85,15 @@ impl Terminal {
         let stdin = self.script.stdin.take();
         let code = self.script.wait().unwrap().code().unwrap();
         drop(stdin);
-        self.reader.join().unwrap();
-        (code, String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned())
+        self.reader.take().unwrap().join().unwrap();
+        (code, self.screen())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It has ended already, unless the test failed.
+        let _ = self.script.kill();
     }
 }
 
@@ -141,28 +151,30 @@ fn the_prompt_edits_completes_remembers_and_outlives_errors() {
     let trace = sample();
     let words = [AFTERTRACE, "analyze", "sql", &trace];
     let mut prompt = Terminal::run(&words, &state);
-    prompt.wait_for("\\q quits");
     // One statement of two lines, a mistake, a completed name, a command.
-    for (keys, answer) in [
-        ("SELECT 40 +\r", "SELECT 40 +\r\n"),
-        ("2 AS answer;\r", " answer\r\n--------\r\n     42\r\n(1 row)"),
+    for (turn, (keys, answer)) in [
+        ("SELECT 40 +\r2 AS answer;\r", " answer\r\n--------\r\n     42\r\n(1 row)"),
         ("SELECT nothing FROM tcp_events;\r", "No field named nothing"),
         ("SELECT kind FROM tcp_ev\t WHERE kind = 'connect' LIMIT 1;\r", " connect\r\n(1 row)"),
         ("\\d losses\r", "column_name"),
         ("\\q\r", "\\q"),
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        prompt.wait_for_count(READS_A_LINE, turn + 1);
         prompt.type_in(keys);
         prompt.wait_for(answer);
     }
     assert_eq!(prompt.end().0, 0);
 
     let mut again = Terminal::run(&words, &state);
-    again.wait_for("aftertrace> ");
+    again.wait_for(READS_A_LINE);
     // Up past \q and \d to the completed statement.
     again.type_in("\x1b[A\x1b[A\x1b[A");
     again.wait_for("FROM tcp_events WHERE");
     again.type_in("\x03");
-    again.wait_for_count("aftertrace> ", 2);
+    again.wait_for_count(READS_A_LINE, 2);
     again.type_in("\x04");
     assert_eq!(again.end().0, 0, "Ctrl-D leaves");
 }

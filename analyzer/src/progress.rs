@@ -19,3 +19,19 @@ impl Progress for NoProgress {
     fn advance(&mut self, _done: u64) {}
     fn end(&mut self) {}
 }
+
+/// A part of a step that began already: moves the step on from where it stood.
+pub(crate) struct Part<'p> {
+    pub(crate) step: &'p mut dyn Progress,
+    pub(crate) before: u64,
+}
+
+impl Progress for Part<'_> {
+    fn begin(&mut self, _what: &str, _total: Option<u64>) {}
+
+    fn advance(&mut self, done: u64) {
+        self.step.advance(self.before + done);
+    }
+
+    fn end(&mut self) {}
+}

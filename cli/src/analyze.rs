@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
 use aftertrace_analyzer::format::{Style, duration, time};
 use aftertrace_analyzer::sql::{self, Options, Sql};
@@ -73,7 +74,8 @@ fn print_metrics(arguments: &MetricsArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn run_sql(arguments: &SqlArgs) -> anyhow::Result<ExitCode> {
-    let trace = open(&arguments.trace, &mut Bar::new())?;
+    let mut bar = Bar::new();
+    let trace = open(&arguments.trace, &mut bar)?;
     let options = Options {
         memory_limit_bytes: usize::try_from(arguments.memory_limit.as_u64()).unwrap_or(usize::MAX),
         format: match arguments.format {
@@ -96,7 +98,7 @@ fn run_sql(arguments: &SqlArgs) -> anyhow::Result<ExitCode> {
     let sql = Sql::open(&trace, &options)?;
     if statements.is_empty() {
         anyhow::ensure!(arguments.output.is_none(), "--output: give statements, with -c or -f");
-        sql::prompt(&sql, &trace.name, &mut io::stdout(), style())?;
+        sql::prompt(&sql, &trace.name, &mut io::stdout(), style(), &mut bar)?;
         return Ok(ExitCode::SUCCESS);
     }
     let out: Box<dyn Write + Send> = match &arguments.output {
@@ -107,7 +109,7 @@ fn run_sql(arguments: &SqlArgs) -> anyhow::Result<ExitCode> {
     };
     let mut out = BufWriter::new(out);
     for text in statements {
-        let answers = sql.run(&text, &mut out)?;
+        let answers = sql.run_until(&text, &mut out, &AtomicBool::new(false), &mut bar)?;
         if options.format == sql::RowFormat::Table && !arguments.quiet {
             for answer in answers {
                 writeln!(

@@ -32,9 +32,13 @@ impl Progress for Bar {
         if self.bar.is_none() && self.began.elapsed() >= PATIENCE {
             let Some((what, total)) = &self.step else { return };
             // Hidden by the library itself where standard error is no terminal.
-            let bar = ProgressBar::with_draw_target(*total, ProgressDrawTarget::stderr_with_hz(10));
-            let template =
-                if total.is_some() { "{msg} {wide_bar} {percent}% {eta}" } else { "{msg} {spinner} {pos}" };
+            let bar = ProgressBar::with_draw_target(*total, ProgressDrawTarget::stderr_with_hz(10))
+                .with_elapsed(self.began.elapsed());
+            let template = if total.is_some() {
+                "{msg} {wide_bar} {percent}% {eta}"
+            } else {
+                "{msg} {spinner} {elapsed}"
+            };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }

@@ -10,6 +10,7 @@ mod prompt;
 mod table;
 mod views;
 
+use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -31,8 +32,8 @@ pub(crate) use functions::error_name;
 pub use output::RowFormat;
 pub use prompt::{PromptError, prompt};
 
-use crate::Trace;
 use crate::identity::Identities;
+use crate::{NoProgress, Progress, Trace};
 use output::Printer;
 use table::TraceTable;
 
@@ -142,10 +143,10 @@ impl Sql {
     /// # Errors
     /// The first statement that fails ends the run; the rows of those before it are printed.
     pub fn run(&self, statements: &str, out: &mut (dyn Write + Send)) -> Result<Vec<Answer>, SqlError> {
-        self.run_until(statements, out, &AtomicBool::new(false))
+        self.run_until(statements, out, &AtomicBool::new(false), &mut NoProgress)
     }
 
-    /// As [`Self::run`]; ends soon after `cancelled` becomes true.
+    /// As [`Self::run`]; ends soon after `cancelled` becomes true. Progress is told of the time before the first rows.
     ///
     /// # Errors
     /// As [`Self::run`].
@@ -154,6 +155,7 @@ impl Sql {
         statements: &str,
         out: &mut (dyn Write + Send),
         cancelled: &AtomicBool,
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Answer>, SqlError> {
         let statements = DFParser::parse_sql(statements)?;
         if self.format == RowFormat::Parquet && statements.len() > 1 {
@@ -164,9 +166,10 @@ impl Sql {
             self.runtime.block_on(async {
                 let mut answers = Vec::new();
                 for statement in statements {
+                    let waiting = Waiting::begin(progress);
                     tokio::select! {
-                        answer = self.run_one(statement, out) => answers.push(answer?),
-                        () = cancellation(cancelled) => return Err(SqlError::Cancelled),
+                        answer = self.run_one(statement, out, &waiting) => answers.push(answer?),
+                        () = cancellation(cancelled, &waiting) => return Err(SqlError::Cancelled),
                     }
                 }
                 Ok(answers)
@@ -179,7 +182,12 @@ impl Sql {
         })
     }
 
-    async fn run_one(&self, statement: Statement, out: &mut (dyn Write + Send)) -> Result<Answer, SqlError> {
+    async fn run_one(
+        &self,
+        statement: Statement,
+        out: &mut (dyn Write + Send),
+        waiting: &Waiting<'_>,
+    ) -> Result<Answer, SqlError> {
         let begin = Instant::now();
         let plan = self.context.state().statement_to_plan(statement).await?;
         let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false);
@@ -190,9 +198,12 @@ impl Sql {
         if schema.fields().is_empty() {
             return Ok(Answer { rows: 0, elapsed: begin.elapsed() });
         }
+        let mut next = stream.next().await;
+        waiting.end();
         let mut printer = Printer::new(self.format, schema, out)?;
-        while let Some(batch) = stream.next().await {
+        while let Some(batch) = next {
             printer.print(&batch?)?;
+            next = stream.next().await;
         }
         let rows = printer.finish(self.row_counts)?;
         Ok(Answer { rows, elapsed: begin.elapsed() })
@@ -223,8 +234,41 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-async fn cancellation(cancelled: &AtomicBool) {
+async fn cancellation(cancelled: &AtomicBool, waiting: &Waiting<'_>) {
     while !cancelled.load(Ordering::Relaxed) {
         tokio::time::sleep(CANCEL_INTERVAL).await;
+        waiting.advance();
+    }
+}
+
+/// The progress of a statement until its first rows come, or its end.
+struct Waiting<'p> {
+    progress: RefCell<Option<&'p mut dyn Progress>>,
+    turns: Cell<u64>,
+}
+
+impl<'p> Waiting<'p> {
+    fn begin(progress: &'p mut dyn Progress) -> Self {
+        progress.begin("running the query", None);
+        Self { progress: RefCell::new(Some(progress)), turns: Cell::new(0) }
+    }
+
+    fn advance(&self) {
+        self.turns.set(self.turns.get() + 1);
+        if let Some(progress) = &mut *self.progress.borrow_mut() {
+            progress.advance(self.turns.get());
+        }
+    }
+
+    fn end(&self) {
+        if let Some(progress) = self.progress.borrow_mut().take() {
+            progress.end();
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -13,6 +13,7 @@ use rustyline::{CompletionType, Config, Context, Editor, Helper, Highlighter, Hi
 
 use super::{Sql, SqlError};
 use crate::format::{Style, duration};
+use crate::{NoProgress, Progress};
 
 const HELP: &str = r"Statements end with ;
   \d          tables and views
@@ -46,7 +47,13 @@ pub enum PromptError {
 ///
 /// # Errors
 /// When the terminal or `out` fails. A statement that fails is reported there, and the prompt goes on.
-pub fn prompt(sql: &Sql, name: &str, out: &mut (dyn Write + Send), style: Style) -> Result<(), PromptError> {
+pub fn prompt(
+    sql: &Sql,
+    name: &str,
+    out: &mut (dyn Write + Send),
+    style: Style,
+    progress: &mut dyn Progress,
+) -> Result<(), PromptError> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .auto_add_history(true)
@@ -98,7 +105,7 @@ pub fn prompt(sql: &Sql, name: &str, out: &mut (dyn Write + Send), style: Style)
             }
             _ => {
                 cancelled.store(false, Ordering::Relaxed);
-                run(sql, &line, out, style, timing, &cancelled)?;
+                run(sql, &line, out, style, timing, &cancelled, progress)?;
             }
         }
         out.flush()?;
@@ -115,8 +122,9 @@ fn run(
     style: Style,
     timing: bool,
     cancelled: &AtomicBool,
+    progress: &mut dyn Progress,
 ) -> io::Result<()> {
-    match sql.run_until(statements, out, cancelled) {
+    match sql.run_until(statements, out, cancelled, progress) {
         Ok(answers) => {
             for answer in answers.iter().filter(|_| timing) {
                 let ns = u64::try_from(answer.elapsed.as_nanos()).unwrap_or(u64::MAX);
@@ -138,7 +146,15 @@ fn list_tables(tables: &[(String, Vec<String>)], out: &mut (dyn Write + Send)) -
 
 fn describe(sql: &Sql, table: &str, out: &mut (dyn Write + Send), style: Style) -> io::Result<()> {
     let quoted: Vec<String> = table.split('.').map(|part| format!("\"{}\"", part.replace('"', ""))).collect();
-    run(sql, &format!("DESCRIBE {}", quoted.join(".")), out, style, false, &AtomicBool::new(false))
+    run(
+        sql,
+        &format!("DESCRIBE {}", quoted.join(".")),
+        out,
+        style,
+        false,
+        &AtomicBool::new(false),
+        &mut NoProgress,
+    )
 }
 
 /// `$XDG_STATE_HOME/aftertrace/sql_history`.

@@ -15,6 +15,7 @@ pub use accounts::{Account, GroupAccount};
 pub use groups::Group;
 
 use crate::format::{Style, time};
+use crate::progress::Part;
 use crate::replay::drive;
 use crate::{Damage, Observations, Order, Progress, ReportError, ReportFormat, Segment, Trace};
 use accounts::Accounts;
@@ -131,14 +132,18 @@ pub(crate) fn verify_while(
     let mut reading = Reading::default();
     let mut damage = trace.damage.clone();
     let mut order = Order::default();
+    let mut rows = 0;
+    progress.begin("reading", Some(trace.rows()));
     for (index, segment) in trace.segments.iter().enumerate() {
         reading.accounts.begin_segment(segment.number);
         // One segment at a time, so that its rows stand against its own accounts.
         let observations = Observations::of_segment(segment, order);
-        let read = drive(observations, segment.rows(), None, progress, &mut |observation| {
+        let mut part = Part { step: progress, before: rows };
+        let read = drive(observations, segment.rows(), None, &mut part, &mut |observation| {
             reading.add(observation);
             visit(observation);
         });
+        rows += segment.rows();
         damage.extend(read.damage);
         damage.extend(checksums::changed(trace, segment, &damage));
         order = read.order;
@@ -147,6 +152,7 @@ pub(crate) fn verify_while(
         let intact = !damage.iter().any(|damage| damage.file.contains(&folder(segment)));
         reading.accounts.end_segment(complete && intact);
     }
+    progress.end();
     reading.conclude(trace, order, damage)
 }
 

@@ -80,8 +80,8 @@ fn walk(folder: &std::path::Path) -> u64 {
 #[test]
 fn what_is_older_than_the_given_age_is_dropped_and_the_rest_can_be_replayed() {
     needs_recording!();
-    let script = "for i in 1 2 3 4 5 6 7 8; do /bin/true $i; sleep 0.5; done";
-    let trace = record_with(&["--max-age", "1s"], &["/bin/sh", "-c", script].map(str::to_owned), &[]);
+    let script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do /bin/true $i; sleep 0.4; done";
+    let trace = record_with(&["--max-age", "3s"], &["/bin/sh", "-c", script].map(str::to_owned), &[]);
     assert!(trace.output.status.success(), "{}", describe(&trace.output));
     let (code, report) = trace.verify();
     assert_eq!(code, 0, "{report:#}");
@@ -93,10 +93,10 @@ fn what_is_older_than_the_given_age_is_dropped_and_the_rest_can_be_replayed() {
         .iter()
         .map(|row| row["i"].as_i64().unwrap())
         .collect();
-    // Of the eight, half a second apart, the first are gone, and the last are there without a gap.
+    // Of the fourteen, in more than five seconds, the first are gone, and the last are there without a gap.
     let first = *runs.first().unwrap();
     assert!(first > 3, "{runs:?}");
-    assert_eq!(runs, (first..=8).collect::<Vec<_>>());
+    assert_eq!(runs, (first..=14).collect::<Vec<_>>());
     // What the script is was written down before the oldest segment that is left.
     assert_eq!(trace.number("SELECT count(DISTINCT pid) FROM processes WHERE arguments[2] = '-c'"), 1);
     let summary =

@@ -77,12 +77,6 @@ const TOOLS: &[Tool] = &[
         purpose: Purpose::Test,
     },
     Tool {
-        programs: &["promtool"],
-        package: "prometheus",
-        why: "checks the metrics in tests",
-        purpose: Purpose::Test,
-    },
-    Tool {
         programs: &["nginx"],
         package: "nginx-light",
         why: "a server in a sample trace",

@@ -291,7 +291,9 @@ fn a_query_that_is_cancelled_ends_soon() {
         });
         let begin = std::time::Instant::now();
         let endless = "SELECT count(*) FROM range(0, 100000000) a, range(0, 100000000) b";
-        let error = sql.run_until(endless, &mut Vec::new(), &cancelled, &mut aftertrace_analyzer::NoProgress).unwrap_err();
+        let error = sql
+            .run_until(endless, &mut Vec::new(), &cancelled, &mut aftertrace_analyzer::NoProgress)
+            .unwrap_err();
         assert!(matches!(error, SqlError::Cancelled), "{error}");
         assert!(begin.elapsed().as_secs() < 10);
     });

@@ -39,11 +39,12 @@ pub(crate) enum Verb {
     after_help = "Exit codes: 0 recorded; with a command, the command's own (128 + signal if it was killed);
 1 the recording failed (the message says why, and what was written stays readable); 2 wrong usage.
 
-Ctrl-C, SIGTERM and SIGHUP end a recording; the trace is complete. A COMMAND gets these signals too, and the recording
-ends when it does; three within seconds leave it running and end the recording at once. So does --duration: no command is
-ever killed.
+Ctrl-C, SIGTERM and SIGHUP end a recording; the trace is complete. A COMMAND gets these signals too,
+and the recording ends when it does; three in a row leave it running and end the recording at once.
+So does --duration: a command is never killed.
 
-Needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; a kernel with BTF; tracefs."
+Needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; a kernel with BTF;
+tracefs."
 )]
 pub(crate) struct RecordArgs {
     /// Trace directory to create. It must not exist, or be empty; it is private (0700).

@@ -108,6 +108,7 @@ struct Connection {
     talker: TalkerKey,
     bytes_sent: u64,
     bytes_received: u64,
+    retransmits: u64,
 }
 
 /// CPU of a control group: at its first and last measurement.
@@ -152,6 +153,7 @@ impl Fold {
                     talker: key,
                     bytes_sent: row.bytes_sent,
                     bytes_received: row.bytes_received,
+                    retransmits: u64::from(row.retransmits),
                 };
                 self.connections.insert(row.connection_id, connection);
             }
@@ -336,7 +338,8 @@ impl Fold {
                 if row.kind == TcpEventKind::Connect {
                     self.totals.connects += 1;
                     counts.talker.connects += 1;
-                    let connection = Connection { talker: key, bytes_sent: 0, bytes_received: 0 };
+                    let connection =
+                        Connection { talker: key, bytes_sent: 0, bytes_received: 0, retransmits: 0 };
                     self.connections.insert(row.connection_id, connection);
                 } else {
                     self.totals.failed_connects += 1;
@@ -347,18 +350,20 @@ impl Fold {
             TcpEventKind::Accept => self.totals.accepts += 1,
             TcpEventKind::Retransmit => {
                 self.totals.retransmits += 1;
-                if let Some(connection) = self.connections.get(&row.connection_id) {
+                if let Some(connection) = self.connections.get_mut(&row.connection_id) {
+                    connection.retransmits += 1;
                     self.talkers.entry(connection.talker).or_default().talker.retransmits += 1;
                 }
             }
             TcpEventKind::Statistics | TcpEventKind::Close => {
                 if let Some(connection) = self.connections.get_mut(&row.connection_id) {
                     let talker = &mut self.talkers.entry(connection.talker).or_default().talker;
-                    let sent = row.bytes_sent.unwrap_or(connection.bytes_sent);
-                    let received = row.bytes_received.unwrap_or(connection.bytes_received);
-                    talker.bytes_sent += sent.saturating_sub(connection.bytes_sent);
-                    talker.bytes_received += received.saturating_sub(connection.bytes_received);
-                    (connection.bytes_sent, connection.bytes_received) = (sent, received);
+                    // As the registry counts: by what the kernel's totals grew, those of events not twice.
+                    talker.bytes_sent += grow(&mut connection.bytes_sent, row.bytes_sent);
+                    talker.bytes_received += grow(&mut connection.bytes_received, row.bytes_received);
+                    let again = grow(&mut connection.retransmits, row.retransmits.map(u64::from));
+                    talker.retransmits += again;
+                    self.totals.retransmits += again;
                 }
                 if row.kind == TcpEventKind::Close {
                     self.connections.remove(&row.connection_id);
@@ -372,6 +377,12 @@ impl Fold {
 /// Why a connect failed. Without an error the process closed the socket, or ended, before there was an answer.
 fn reason(errno: u16) -> String {
     if errno == 0 { "given up".to_owned() } else { error_name(errno) }
+}
+
+/// Takes a newer total, and returns by how much it grew.
+fn grow(total: &mut u64, newer: Option<u64>) -> u64 {
+    let newer = newer.unwrap_or(0).max(*total);
+    newer - std::mem::replace(total, newer)
 }
 
 fn destination(ip: Option<Ip>, port: Option<u16>) -> Option<SocketAddr> {

@@ -2,11 +2,13 @@
 
 use aftertrace_analyzer::format::Style;
 use aftertrace_analyzer::info::Info;
+use aftertrace_analyzer::replay::replay;
 use aftertrace_analyzer::summary::Summary;
 use aftertrace_analyzer::{NoProgress, Progress, ReportFormat, Trace};
 
 use crate::support::{Story, killed_shop, shop, trace_of};
-use aftertrace_schemas::tables::{MarkKind, TcpEventKind};
+use aftertrace_registry::{Config, Registry};
+use aftertrace_schemas::tables::{MarkKind, ProcessEventKind, TcpEventKind};
 
 fn summary(trace: &Trace, style: Style) -> String {
     let mut out = Vec::new();
@@ -27,6 +29,33 @@ fn the_summary_says_what_happened() {
 fn the_summary_of_a_killed_recording_says_that_it_is_incomplete() {
     let text = summary(&killed_shop().open_named(), Style::Plain);
     assert!(text.contains("incomplete: 1 gap (`analyze verify` lists them); 71 observations"), "{text}");
+}
+
+#[test]
+fn the_summary_counts_a_connection_as_the_metrics_do() {
+    let mut story = Story::default();
+    story.mark(MarkKind::Start, 1);
+    story.process(ProcessEventKind::Start, 300, |row| {
+        row.cgroup = Some(format!("/docker/{}", "ab".repeat(32)))
+    });
+    story.tcp(TcpEventKind::Connect, 1, |_| {});
+    story.tcp(TcpEventKind::Retransmit, 1, |_| {});
+    // The kernel counted five of which one was seen; a row from before comes late.
+    for (sent, again) in [(100, 5), (90, 4), (200, 5)] {
+        story.tcp(TcpEventKind::Statistics, 1, |row| {
+            (row.bytes_sent, row.retransmits) = (Some(sent), Some(again));
+        });
+    }
+    let trace = trace_of(&[story.observations]).open();
+    let mut registry = Registry::new(Config::default());
+    replay(&trace, &mut registry, None, &mut NoProgress);
+    let metrics = registry.top_talkers(9);
+    let summary = Summary::new(&trace, &mut NoProgress);
+    let [metric] = &metrics[..] else { panic!("{metrics:?}") };
+    let [talker] = &summary.talkers[..] else { panic!("{:?}", summary.talkers) };
+    assert_eq!((talker.bytes_sent, talker.retransmits, summary.totals.retransmits), (200, 5, 5));
+    assert_eq!((metric.to.bytes_sent, metric.to.retransmits), (200, 5));
+    assert_eq!(talker.container, *metric.container);
 }
 
 #[test]
@@ -109,7 +138,7 @@ fn progress_is_told_of_every_long_step() {
     let mut steps = Steps::default();
     let trace = Trace::open(&shop_path(&shop()), &mut steps).unwrap();
     Summary::new(&trace, &mut steps);
-    assert_eq!(steps.0, ["opening segments 2", "end", "replaying 35", "end", "replaying 38", "end"]);
+    assert_eq!(steps.0, ["opening segments 2", "end", "reading 73", "end"]);
 }
 
 fn shop_path(trace: &crate::support::TestTrace) -> std::path::PathBuf {

@@ -94,12 +94,31 @@ fn a_moment_can_be_given_in_every_way_that_the_help_shows() {
     let trace = sample("faults");
     let end = text(&trace, &["--end"]);
     assert_eq!(text(&trace, &[]), end);
-    // The trace begins at 09:04:20.440 and takes 6.25 seconds.
+    let info =
+        Command::new(AFTERTRACE).args(["analyze", "info", "--format", "json"]).arg(&trace).output().unwrap();
+    let info: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
+    let (from, to) = (info["started"].as_i64().unwrap(), info["ended"].as_i64().unwrap());
+    let moment = from + 2_000_000_000;
     let early = text(&trace, &["--at", "+2s"]);
     assert_ne!(early, end);
-    for moment in ["+2", "-4.25s", "2026-11-23T09:04:22.44Z", "2026-11-23 10:04:22.44+01:00", "1795424662.44"]
-    {
-        let output = metrics(&trace, &["--at", moment]);
+    let (seconds, nanoseconds) = (moment / 1_000_000_000, moment % 1_000_000_000);
+    let date = |zone: &str, format: &str| {
+        let day = Command::new("date")
+            .env("TZ", zone)
+            .args(["-d", &format!("@{seconds}"), format])
+            .output()
+            .unwrap();
+        String::from_utf8(day.stdout).unwrap().trim().replace('N', &format!("{nanoseconds:09}"))
+    };
+    for moment in [
+        "+2".to_owned(),
+        format!("-{}ms", (to - moment) / 1_000_000),
+        date("UTC", "+%FT%T.NZ"),
+        date("UTC", "+%F %T.N"),
+        date("XXX-2", "+%FT%T.N+02:00"),
+        format!("{seconds}.{nanoseconds:09}"),
+    ] {
+        let output = metrics(&trace, &["--at", &moment]);
         assert!(output.status.success() && output.stderr.is_empty(), "{moment}: {}", describe(&output));
         // Not to the millisecond: what is compared is what changes by the second.
         let names = |text: &str| text.lines().filter(|line| line.starts_with("# TYPE")).count();

@@ -57,6 +57,9 @@ pub(crate) struct RecordArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) cgroup: Vec<String>,
     /// Record only containers whose id matches (repeatable): '^/docker/shop-', '/k8s/prod/'.
+    ///
+    /// One that starts meanwhile is followed once its runtime has told its name; what ran in it before that, mostly
+    /// just the start of its program, shows as a snapshot.
     #[arg(long, value_name = "REGEX")]
     pub(crate) container: Vec<regex::Regex>,
     /// Record only this process and its descendants, until the last of them ends (repeatable).

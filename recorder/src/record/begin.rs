@@ -1,14 +1,11 @@
 //! The beginning of a recording: attach first, then find what is there already, then put both together.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use aftertrace_registry::container_id::process_cgroup;
 use aftertrace_schemas::manifest::{Anchor, Host, Manifest, Options, Probe, Retired};
-use aftertrace_schemas::tables::{
-    ContainerSnapshot, HostSnapshot, MarkKind, NetworkNamespace, ProbeState, ProbeStatus,
-};
+use aftertrace_schemas::tables::{HostSnapshot, MarkKind, ProbeState, ProbeStatus};
 use aftertrace_schemas::{FORMAT_VERSION, Kind, LEAST_READER_VERSION};
 
 use super::Observer;
@@ -157,7 +154,7 @@ impl<'a> Session<'a> {
     }
 
     /// Sockets and files that are open. The first sweep tells what their counters had before the recording.
-    fn scan_files(&mut self) -> Result<(), RecordError> {
+    pub(super) fn scan_files(&mut self) -> Result<(), RecordError> {
         let mut found = Vec::new();
         let accounts = &mut self.accounts;
         self.kernel.scan(|record| {
@@ -190,125 +187,6 @@ impl<'a> Session<'a> {
             self.place(now_ns, super::events::Item::Kernel { account, cpu, event })?;
         }
         Ok(())
-    }
-
-    /// Has the kernel follow a control group and what is in it; processes that are there become known.
-    fn follow_cgroup(&mut self, path: &str) -> Result<(), RecordError> {
-        let scan = self.hierarchies.scan_below(path);
-        for group in &scan.groups {
-            if group.path == path {
-                self.kernel.trace_cgroup(group.hierarchy_id, group.cgroup_id)?;
-            }
-        }
-        for group in &scan.groups {
-            let Some(hierarchy) = self.hierarchies.by_id(group.hierarchy_id) else { continue };
-            let Some(directory) = hierarchy.directory_of(&group.path) else { continue };
-            // A group that is gone has no processes.
-            let procs = std::fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-            for pid in procs.lines().filter_map(|pid| pid.parse().ok()) {
-                self.kernel.trace_member(pid, group.hierarchy_id)?;
-                if self.live.process(pid).is_none() {
-                    self.introduce_process(SystemClock.boot_ns(), pid)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Has the kernel follow the processes that were asked for with their descendants. Returns them.
-    fn follow_pids(&mut self) -> Result<BTreeSet<u32>, RecordError> {
-        let mut traced = BTreeSet::new();
-        for pid in &self.config.filter.pids {
-            // It may have ended since it was looked at first.
-            check_process(&self.roots, *pid)?;
-            self.kernel.trace_pid(*pid)?;
-            traced.insert(*pid);
-        }
-        // A child that is forked after its parent is followed is followed by the kernel; one from before is found
-        // here. So when a round finds nothing new, nothing is missing.
-        loop {
-            let before = traced.len();
-            for process in if traced.is_empty() { Vec::new() } else { self.processes.scan().processes } {
-                if traced.contains(&process.parent_pid) && traced.insert(process.pid) {
-                    self.kernel.trace_pid(process.pid)?;
-                }
-            }
-            if traced.len() == before {
-                return Ok(traced);
-            }
-        }
-    }
-
-    /// Makes a process known that the recording meets for the first time.
-    pub(super) fn introduce_process(&mut self, boot_ns: u64, pid: u32) -> Result<(), RecordError> {
-        match self.processes.read_process(pid) {
-            Some(process) => self.emit(boot_ns, Kind::ProcessSnapshot(process)),
-            // It is gone: its own events tell what is left to tell.
-            None => Ok(()),
-        }
-    }
-
-    /// A container became known, or more of it: follows it if the filter wants it.
-    pub(super) fn watch_container(
-        &mut self,
-        path: &str,
-        metadata: Option<&ContainerSnapshot>,
-    ) -> Result<(), RecordError> {
-        let now = self.anchor.unix_ns(SystemClock.boot_ns());
-        if self.containers.is_news(path, metadata, now) && self.scope.add_root(path) {
-            for group in self.hierarchies.scan_below(path).groups {
-                if self.cgroups.decides(group.hierarchy_id) {
-                    self.emit_now(Kind::Cgroup(group))?;
-                }
-            }
-            self.follow_cgroup(path)?;
-            self.scan_files()?;
-        }
-        Ok(())
-    }
-
-    /// Whether a recorded process is in the control group.
-    pub(super) fn is_inhabited(&self, path: &str) -> bool {
-        self.live.processes().any(|process| process.cgroup.as_deref() == Some(path))
-    }
-
-    /// A socket listens in a network namespace: its addresses are what it listens on.
-    pub(super) fn want_namespace(
-        &mut self,
-        boot_ns: u64,
-        namespace: Option<u32>,
-        pid: Option<u32>,
-    ) -> Result<(), RecordError> {
-        let (Some(namespace), Some(pid)) = (namespace, pid) else { return Ok(()) };
-        if self.live.namespace(namespace).is_some() {
-            return Ok(());
-        }
-        match self.namespaces.read(namespace, pid) {
-            Some(row) => self.emit(boot_ns, Kind::NetworkNamespace(row)),
-            None => Ok(()),
-        }
-    }
-
-    /// Control groups to measure: those that were asked for, also when their last process has just ended, and
-    /// admitted ones that have processes.
-    pub(super) fn measured_cgroups(&self) -> BTreeSet<String> {
-        self.live
-            .processes()
-            .filter_map(|process| process.cgroup.as_deref())
-            .filter(|path| self.scope.admits_cgroup(path))
-            .chain(self.scope.roots())
-            .map(str::to_owned)
-            .collect()
-    }
-
-    /// Network namespaces to look at again, each with a process in it.
-    pub(super) fn measured_namespaces(&self) -> Vec<(NetworkNamespace, u32)> {
-        let mut seen = BTreeSet::new();
-        self.live
-            .sockets()
-            .filter(|socket| seen.insert(socket.network_namespace))
-            .filter_map(|socket| Some((self.live.namespace(socket.network_namespace)?.clone(), socket.pid)))
-            .collect()
     }
 
     /// Starts the command, when there is one.
@@ -399,7 +277,7 @@ fn find_cgroup(hierarchies: &Hierarchies, given: &str) -> Result<String, RecordE
 }
 
 /// A process that was asked for must be one: a thread has no descendants, and gives events under its process's id.
-fn check_process(roots: &Roots, pid: u32) -> Result<(), RecordError> {
+pub(super) fn check_process(roots: &Roots, pid: u32) -> Result<(), RecordError> {
     let status = std::fs::read_to_string(roots.proc_file(&format!("{pid}/status")))
         .map_err(|_| RecordError::NoSuchProcess { pid })?;
     let process = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());

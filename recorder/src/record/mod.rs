@@ -10,6 +10,7 @@ mod collector;
 mod containers;
 mod error;
 mod events;
+mod follow;
 mod observe;
 mod process_cgroups;
 mod scope;

@@ -126,8 +126,8 @@ pub fn end_command(trace: &Path) {
             let folder = format!("{root}{}", group.as_str().unwrap());
             for _ in 0..100 {
                 let Ok(procs) = std::fs::read_to_string(format!("{folder}/cgroup.procs")) else { break };
-                if procs.is_empty() {
-                    let _ = std::fs::remove_dir(&folder);
+                // The last one may not be gone entirely.
+                if procs.is_empty() && std::fs::remove_dir(&folder).is_ok() {
                     break;
                 }
                 for pid in procs.lines().filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?)) {

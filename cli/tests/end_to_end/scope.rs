@@ -69,6 +69,22 @@ fn of_a_process_its_descendants_are_recorded_and_the_recording_ends_with_the_las
 }
 
 #[test]
+fn the_recorder_is_not_recorded_though_it_is_in_the_control_group_that_was_asked_for() {
+    needs_recording!();
+    let group = Cgroup::new("own");
+    let enter = format!("echo 0 > {}/cgroup.procs; exec \"$@\"", group.directory().display());
+    let recording = Recording::start_under(&["/bin/sh", "-c", &enter, "sh"], &["--cgroup", group.path()]);
+    group.run("/bin/true; exit 0");
+    let trace = recording.interrupt();
+    assert_eq!(executed(&trace, "true"), 1);
+    for table in ["processes", "process_events"] {
+        let own = trace.number(&format!("SELECT count(*) FROM {table} WHERE command = 'aftertrace'"));
+        assert_eq!(own, 0, "{table}");
+    }
+    trace.assert_whole();
+}
+
+#[test]
 fn what_is_not_there_is_named_and_no_directory_is_made() {
     needs_recording!();
     let folder = TempDir::new().unwrap();

@@ -24,7 +24,8 @@ impl Session<'_> {
             let Some(directory) = hierarchy.directory_of(&group.path) else { continue };
             // A group that is gone has no processes.
             let procs = std::fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-            for pid in procs.lines().filter_map(|pid| pid.parse().ok()) {
+            let own = std::process::id();
+            for pid in procs.lines().filter_map(|pid| pid.parse().ok()).filter(|pid| *pid != own) {
                 self.kernel.trace_member(pid, group.hierarchy_id)?;
                 if self.live.process(pid).is_none() {
                     self.introduce_process(SystemClock.boot_ns(), pid)?;

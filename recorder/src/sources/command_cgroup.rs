@@ -92,6 +92,7 @@ impl CommandCgroup {
         let parent = hierarchy.directory.join(PARENT);
         let directory = parent.join(name);
         create_below(&parent, &directory)?;
+        remove_abandoned(&parent);
         if hierarchy.is_v2() {
             self.warnings.extend(enable_controllers(hierarchy, &parent));
         }
@@ -190,6 +191,21 @@ fn create_below(parent: &Path, directory: &Path) -> io::Result<()> {
         }
     }
     Err(io::ErrorKind::NotFound.into())
+}
+
+/// Removes the empty groups of recorders that are gone: they were killed, or left their command running.
+fn remove_abandoned(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let recorder = name.to_str().and_then(|name| {
+            let (_, recorder) = name.rsplit_once('.')?;
+            recorder.split('-').next()?.parse::<u32>().ok()
+        });
+        if recorder.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            // The system refuses where there still are processes.
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
 }
 
 /// v2, and the v1 hierarchies of the controllers that are measured, each once.

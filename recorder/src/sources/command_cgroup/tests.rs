@@ -42,6 +42,21 @@ fn a_group_that_cannot_be_made_is_an_error_with_each_hierarchys_reason_and_leave
 }
 
 #[test]
+fn groups_of_recorders_that_are_gone_are_removed() {
+    let parent = tempfile::tempdir().unwrap();
+    let own = std::process::id();
+    let stay = [format!("sh.{own}"), format!("my.prog.{own}-1"), "sh".to_owned(), "sh.x".to_owned()];
+    // No process has an id as great.
+    let go = ["sh.4194305", "my.prog.4194305-3"].map(str::to_owned);
+    for name in stay.iter().chain(&go) {
+        fs::create_dir(parent.path().join(name)).unwrap();
+    }
+    remove_abandoned(parent.path());
+    assert!(stay.iter().all(|name| parent.path().join(name).exists()));
+    assert!(go.iter().all(|name| !parent.path().join(name).exists()));
+}
+
+#[test]
 fn v2_controllers_are_enabled_where_they_are_not_and_a_refusal_is_a_warning() {
     let root = tempfile::tempdir().unwrap();
     let v2 = hierarchy(root.path(), 0, &["cpu", "io", "memory"]);

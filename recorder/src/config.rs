@@ -9,8 +9,10 @@ use regex::Regex;
 /// What a recording is asked to do. The command line and tests fill it in.
 #[derive(Debug, Clone)]
 pub struct RecordConfig {
-    /// The trace directory: must not exist, or be empty.
-    pub output: PathBuf,
+    /// The trace directory: must not exist, or be empty. Without one nothing is written.
+    pub output: Option<PathBuf>,
+    /// For a live registry, fed with what is recorded.
+    pub registry: Option<aftertrace_registry::Config>,
     /// Ends by itself after this time.
     pub duration: Option<Duration>,
     /// What is recorded; empty filters admit everything but the recorder itself.
@@ -42,7 +44,8 @@ impl RecordConfig {
     /// The defaults, writing to `output`.
     pub fn new(output: PathBuf) -> Self {
         Self {
-            output,
+            output: Some(output),
+            registry: None,
             duration: None,
             filter: Filter::default(),
             command: Vec::new(),

@@ -87,6 +87,11 @@ impl LiveState {
         self.containers.contains_key(cgroup)
     }
 
+    /// What runtimes told of containers.
+    pub fn containers(&self) -> impl ExactSizeIterator<Item = &ContainerSnapshot> {
+        self.containers.values()
+    }
+
     /// The state of each probe and source.
     pub fn probes(&self) -> impl ExactSizeIterator<Item = &ProbeStatus> {
         self.probes.values()
@@ -130,6 +135,7 @@ impl LiveState {
             | Kind::Ledger(_)
             | Kind::BpfProgram(_)
             | Kind::Recorder(_)
+            | Kind::Source(_)
             | Kind::Mark(_) => {}
         }
     }

@@ -216,6 +216,8 @@ observation_kinds! {
     BpfProgram(BpfProgramStats),
     /// What the recorder itself uses.
     Recorder(RecorderStats),
+    /// What a source of snapshots did.
+    Source(SourceStats),
     /// Beginning, segment, end.
     Mark(Mark),
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use aftertrace_registry::Registry;
 use aftertrace_registry::container_id::process_cgroup;
 use aftertrace_schemas::manifest::{Anchor, Host, Manifest, Options, Probe, Retired};
 use aftertrace_schemas::tables::{HostSnapshot, MarkKind, ProbeState, ProbeStatus};
@@ -10,13 +11,14 @@ use aftertrace_schemas::{FORMAT_VERSION, Kind, LEAST_READER_VERSION};
 
 use super::Observer;
 use super::accounts::Accounts;
-use super::collector::Collector;
 use super::containers::Containers;
 use super::error::RecordError;
 use super::events::Event;
+use super::measuring::Measuring;
 use super::process_cgroups::ProcessCgroups;
 use super::scope::Scope;
 use super::session::{Rate, Session, Timers};
+use super::sinks::Sinks;
 use crate::command::RecordedCommand;
 use crate::config::RecordConfig;
 use crate::kernel::{Kernel, KernelConfig, SMALLEST_RING_BYTES};
@@ -24,13 +26,17 @@ use crate::live_state::{Limits, LiveState};
 use crate::memory;
 use crate::sequencer::Sequencer;
 use crate::sources::Roots;
-use crate::sources::cgroups::Hierarchies;
+use crate::sources::cgroups::{CgroupStatsSource, Hierarchies};
 use crate::sources::clock::{Clock, ClockWatch, SystemClock};
 use crate::sources::command_cgroup::CommandCgroup;
+use crate::sources::disks::DiskSource;
 use crate::sources::docker::{DockerConfig, DockerSource};
 use crate::sources::namespaces::NamespaceSource;
+use crate::sources::network::NetworkSource;
+use crate::sources::node::NodeSource;
 use crate::sources::privileges::Missing;
 use crate::sources::processes::ProcessSource;
+use crate::sources::source::Source;
 use crate::sources::{host, privileges};
 use crate::trace::{TraceWriter, WriterOptions};
 
@@ -66,11 +72,13 @@ impl<'a> Session<'a> {
         let clock = ClockWatch::start(SystemClock);
         let anchor = clock.anchor();
         let host = host::read(&roots);
-        let writer = TraceWriter::create(
-            &config.output,
-            manifest(config, &scope, anchor, &host),
-            writer_options(config),
-        )?;
+        let writer = config
+            .output
+            .as_deref()
+            .map(|output| {
+                TraceWriter::create(output, manifest(config, &scope, anchor, &host), writer_options(config))
+            })
+            .transpose()?;
         let docker = DockerSource::start(DockerConfig::from_environment())
             .map_err(|error| RecordError::Host { what: "the Docker daemon", reason: error.to_string() })?;
         let probes = kernel.attach();
@@ -81,7 +89,7 @@ impl<'a> Session<'a> {
             accounts: Accounts::new(anchor.unix_ns(SystemClock.boot_ns())),
             clock,
             kernel,
-            writer,
+            sinks: Sinks::new(writer, config.registry.clone().map(Registry::new)),
             sequencer: Sequencer::default(),
             live: LiveState::new(Limits::default()),
             scope,
@@ -89,11 +97,10 @@ impl<'a> Session<'a> {
             processes: ProcessSource::new(roots.clone(), |text| process_cgroup(text).map(str::to_owned)),
             containers: Containers::new(docker, config.filter.containers.clone()),
             namespaces: NamespaceSource::new(roots.clone()),
-            collector: Collector::start(roots.clone(), hierarchies.clone()),
+            measuring: Measuring::start(sources(&roots, &hierarchies), config.interval, anchor, now),
             hierarchies,
             command_cgroup,
             roots,
-            next_seq: 0,
             timers: Timers::new(config, now),
             rate: Rate::new(now),
         };
@@ -116,7 +123,7 @@ impl<'a> Session<'a> {
         session.write_own_statistics()?;
         session.scan()?;
         session.mark(MarkKind::SnapshotEnd, None)?;
-        session.collector.measure(session.measured_cgroups(), session.measured_namespaces());
+        session.measure(now);
         Ok(session)
     }
 
@@ -214,8 +221,21 @@ impl<'a> Session<'a> {
                 reason: row.reason.clone(),
             })
             .collect();
-        self.writer.set_probes(probes);
+        if let Some(writer) = &mut self.sinks.writer {
+            writer.set_probes(probes);
+        }
     }
+}
+
+/// What is measured at intervals: a line a source.
+fn sources(roots: &Roots, hierarchies: &Hierarchies) -> Vec<Box<dyn Source>> {
+    vec![
+        Box::new(NodeSource::new(roots.clone())),
+        Box::new(DiskSource::new(roots.clone())),
+        Box::new(NetworkSource::new(roots.clone())),
+        Box::new(NamespaceSource::new(roots.clone())),
+        Box::new(CgroupStatsSource::new(hierarchies.clone())),
+    ]
 }
 
 /// Names everything that is missing at once.

@@ -1,14 +1,19 @@
 //! Whom a recording follows: processes, control groups and containers that were asked for, and what they lead to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use aftertrace_schemas::Kind;
-use aftertrace_schemas::tables::{ContainerSnapshot, NetworkNamespace};
+use aftertrace_schemas::column::Ip;
+use aftertrace_schemas::tables::{ContainerSnapshot, SocketKind};
 
 use super::begin::check_process;
 use super::error::RecordError;
+use super::scope::Scope;
 use super::session::Session;
+use crate::live_state::LiveState;
 use crate::sources::clock::{Clock, SystemClock};
+use crate::sources::source::{Subjects, Upstream};
 
 impl Session<'_> {
     /// Has the kernel follow a control group and what is in it; processes that are there become known.
@@ -109,25 +114,49 @@ impl Session<'_> {
         }
     }
 
-    /// Control groups to measure: those that were asked for, also when their last process has just ended, and
-    /// admitted ones that have processes.
-    pub(super) fn measured_cgroups(&self) -> BTreeSet<String> {
-        self.live
-            .processes()
-            .filter_map(|process| process.cgroup.as_deref())
-            .filter(|path| self.scope.admits_cgroup(path))
-            .chain(self.scope.roots())
-            .map(str::to_owned)
-            .collect()
+    /// Has the sources measure that are due.
+    pub(super) fn measure(&mut self, now: Instant) {
+        let Self { measuring, live, scope, .. } = self;
+        measuring.measure(now, || subjects(live, scope));
     }
 
-    /// Network namespaces to look at again, each with a process in it.
-    pub(super) fn measured_namespaces(&self) -> Vec<(NetworkNamespace, u32)> {
-        let mut seen = BTreeSet::new();
-        self.live
-            .sockets()
-            .filter(|socket| seen.insert(socket.network_namespace))
-            .filter_map(|socket| Some((self.live.namespace(socket.network_namespace)?.clone(), socket.pid)))
-            .collect()
+    /// What is followed now.
+    pub(super) fn subjects(&self) -> Subjects {
+        subjects(&self.live, &self.scope)
+    }
+}
+
+fn subjects(live: &LiveState, scope: &Scope) -> Subjects {
+    // Those that were asked for, also when their last process has just ended, and admitted ones that have processes.
+    let cgroups = live
+        .processes()
+        .filter_map(|process| process.cgroup.as_deref())
+        .filter(|path| scope.admits_cgroup(path))
+        .chain(scope.roots())
+        .map(str::to_owned)
+        .collect();
+    let mut seen = BTreeSet::new();
+    let namespaces = live
+        .sockets()
+        .filter(|socket| seen.insert(socket.network_namespace))
+        .filter_map(|socket| Some((live.namespace(socket.network_namespace)?.clone(), socket.pid)))
+        .collect();
+    // One process a peer and namespace is enough of a way into it.
+    let mut upstreams = BTreeMap::new();
+    for socket in live.sockets().filter(|socket| socket.kind == SocketKind::Outbound) {
+        if let Some(ip) = socket.remote_ip.map(Ip::address) {
+            upstreams.entry((socket.network_namespace, ip)).or_insert(socket.pid);
+        }
+    }
+    let upstreams = upstreams
+        .into_iter()
+        .map(|((network_namespace, ip), pid)| Upstream { network_namespace, ip, pid })
+        .collect();
+    Subjects {
+        cgroups,
+        processes: live.processes().cloned().collect(),
+        containers: live.containers().cloned().collect(),
+        namespaces,
+        upstreams,
     }
 }

@@ -6,16 +6,17 @@
 
 mod accounts;
 mod begin;
-mod collector;
 mod containers;
 mod error;
 mod events;
 mod follow;
+mod measuring;
 mod observe;
 mod process_cgroups;
 mod scope;
 mod session;
 mod signals;
+mod sinks;
 mod sweep;
 mod timer;
 

@@ -2,18 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use aftertrace_schemas::Kind;
 use aftertrace_schemas::column::Timestamp;
 use aftertrace_schemas::manifest::Anchor;
 use aftertrace_schemas::tables::{BpfProgramStats, CgroupEventKind, Loss, Mark, MarkKind, RecorderStats};
-use aftertrace_schemas::{Kind, Observation};
 
 use super::accounts::Accounts;
-use super::collector::Collector;
 use super::containers::Containers;
 use super::error::RecordError;
 use super::events::{Event, Item};
+use super::measuring::Measuring;
 use super::process_cgroups::ProcessCgroups;
 use super::scope::Scope;
+use super::sinks::Sinks;
 use super::sweep::{Sweep, is_old_news};
 use super::timer::Timer;
 use super::{Observer, Status};
@@ -27,7 +28,7 @@ use crate::sources::command_cgroup::CommandCgroup;
 use crate::sources::namespaces::NamespaceSource;
 use crate::sources::processes::ProcessSource;
 use crate::sources::{Roots, own};
-use crate::trace::TraceWriter;
+use crate::trace::{TraceWriter, WriterStats};
 
 /// Observations wait so long for what belongs before them: records of other CPUs, the answer of a container runtime.
 pub(super) const HOLD: Duration = Duration::from_millis(100);
@@ -42,7 +43,7 @@ pub(super) struct Session<'a> {
     pub(super) anchor: Anchor,
     pub(super) clock: ClockWatch,
     pub(super) kernel: Kernel,
-    pub(super) writer: TraceWriter,
+    pub(super) sinks: Sinks,
     pub(super) sequencer: Sequencer<Item>,
     pub(super) live: LiveState,
     pub(super) accounts: Accounts,
@@ -52,10 +53,9 @@ pub(super) struct Session<'a> {
     pub(super) namespaces: NamespaceSource,
     pub(super) processes: ProcessSource,
     pub(super) containers: Containers,
-    pub(super) collector: Collector,
+    pub(super) measuring: Measuring,
     pub(super) command_cgroup: Option<CommandCgroup>,
     pub(super) roots: Roots,
-    pub(super) next_seq: u64,
     pub(super) timers: Timers,
     pub(super) rate: Rate,
 }
@@ -116,20 +116,22 @@ impl Session<'_> {
             self.write_accounts(false)?;
             self.rate.turn(now);
             observer.status(&self.status());
-            for warning in self.containers.take_warnings() {
+            let warnings = self.containers.take_warnings();
+            for warning in warnings.into_iter().chain(self.measuring.take_warnings()) {
                 observer.warning(&warning);
             }
         }
         if self.timers.statistics.due(now) {
             self.write_own_statistics()?;
             self.report_skipped_measurements()?;
-            self.collector.measure(self.measured_cgroups(), self.measured_namespaces());
         }
+        self.measure(now);
         if self.timers.sweep.due(now) {
             self.sweep()?;
         }
-        self.writer.tick(now)?;
-        if self.writer.segment_is_full(now) {
+        let Some(writer) = &mut self.sinks.writer else { return Ok(()) };
+        writer.tick(now)?;
+        if writer.segment_is_full(now) {
             self.begin_segment()?;
         }
         Ok(())
@@ -165,7 +167,8 @@ impl Session<'_> {
     /// Takes what the sources delivered.
     fn take_rows(&mut self) {
         let now_ns = SystemClock.boot_ns();
-        for (boot_ns, row) in self.containers.take_rows().into_iter().chain(self.collector.take_rows()) {
+        let measured = self.measuring.take_rows(Instant::now());
+        for (boot_ns, row) in self.containers.take_rows().into_iter().chain(measured) {
             self.sequencer.push(boot_ns.min(now_ns), Item::Row(Box::new(row)));
         }
     }
@@ -181,10 +184,8 @@ impl Session<'_> {
 
     /// Makes a fact the next observation.
     pub(super) fn emit(&mut self, boot_ns: u64, kind: Kind) -> Result<(), RecordError> {
-        let observation = Observation { seq: self.next_seq, time: self.anchor.unix_ns(boot_ns), kind };
-        self.next_seq += 1;
+        let observation = self.sinks.append(self.anchor.unix_ns(boot_ns), kind)?;
         self.live.apply(&observation);
-        self.writer.append(&observation)?;
         Ok(())
     }
 
@@ -195,7 +196,7 @@ impl Session<'_> {
     }
 
     pub(super) fn mark(&mut self, kind: MarkKind, detail: Option<&str>) -> Result<(), RecordError> {
-        let segment = self.writer.segment();
+        let segment = self.sinks.writer.as_ref().map_or(0, TraceWriter::segment);
         self.emit_now(Kind::Mark(Mark { kind, segment, detail: detail.map(str::to_owned) }))
     }
 
@@ -206,7 +207,8 @@ impl Session<'_> {
         let now = self.anchor.unix_ns(SystemClock.boot_ns());
         let missed = costs.iter().map(|cost| (cost.program, cost.missed));
         let mut rows = self.accounts.losses(&ledger, missed, now);
-        rows.extend(self.writer.take_losses().into_iter().map(Kind::Loss));
+        let writer = self.sinks.writer.as_mut();
+        rows.extend(writer.map(TraceWriter::take_losses).unwrap_or_default().into_iter().map(Kind::Loss));
         rows.extend(self.accounts.rows(&ledger, all));
         for row in rows {
             self.emit_now(row)?;
@@ -224,14 +226,17 @@ impl Session<'_> {
                 missed: cost.missed,
             }))?;
         }
-        let stats = self.writer.stats();
+        for row in self.measuring.take_stats(false) {
+            self.emit_now(Kind::Source(row))?;
+        }
+        let stats = self.writer_stats();
         let own = own::usage(&self.roots);
         let row = RecorderStats {
             cpu_user_ns: own.cpu_user_ns,
             cpu_system_ns: own.cpu_system_ns,
             resident_bytes: own.resident_bytes,
             kernel_memory_bytes: self.kernel.memory_bytes(),
-            observations: stats.observations,
+            observations: self.sinks.count(),
             trace_bytes: stats.disk_bytes,
             queued_batches: stats.queued_batches,
             processes: u32::try_from(self.live.processes().len()).unwrap_or(u32::MAX),
@@ -244,20 +249,19 @@ impl Session<'_> {
 
     /// Measurements that were due while the one before had not ended: files of the host took too long.
     fn report_skipped_measurements(&mut self) -> Result<(), RecordError> {
-        let lost = self.collector.take_skipped();
-        if lost == 0 {
-            return Ok(());
-        }
         let now = self.anchor.unix_ns(SystemClock.boot_ns());
         let interval_ns = i64::try_from(self.config.interval.as_nanos()).unwrap_or(i64::MAX);
-        self.emit_now(Kind::Loss(Loss {
-            source: "source/collector".to_owned(),
-            cause: "deadline".to_owned(),
-            subject: None,
-            lost,
-            from: Timestamp(now.saturating_sub(interval_ns)),
-            to: Timestamp(now),
-        }))
+        for (source, lost) in self.measuring.take_skipped() {
+            self.emit_now(Kind::Loss(Loss {
+                source: format!("source/{source}"),
+                cause: "deadline".to_owned(),
+                subject: None,
+                lost,
+                from: Timestamp(now.saturating_sub(interval_ns)),
+                to: Timestamp(now),
+            }))?;
+        }
+        Ok(())
     }
 
     /// Reads the counters of open connections; compares with what should be alive once its time has come.
@@ -285,16 +289,16 @@ impl Session<'_> {
     /// Ends the open segment and begins the next with all that is alive.
     fn begin_segment(&mut self) -> Result<(), RecordError> {
         self.write_accounts(true)?;
-        self.writer.begin_segment()?;
+        if let Some(writer) = &mut self.sinks.writer {
+            writer.begin_segment()?;
+        }
         self.mark(MarkKind::SegmentStart, None)?;
         self.write_accounts(true)?;
         let time = self.anchor.unix_ns(SystemClock.boot_ns());
         // Not through `emit`: what is alive already knows of itself.
-        let Self { live, writer, next_seq, .. } = self;
+        let Self { live, sinks, .. } = self;
         for kind in live.snapshot() {
-            let observation = Observation { seq: *next_seq, time, kind };
-            *next_seq += 1;
-            writer.append(&observation)?;
+            sinks.append(time, kind)?;
         }
         self.mark(MarkKind::SnapshotEnd, None)
     }
@@ -307,11 +311,15 @@ impl Session<'_> {
         only_processes && self.config.command.is_empty() && self.live.processes().next().is_none()
     }
 
+    fn writer_stats(&self) -> WriterStats {
+        self.sinks.writer.as_ref().map(TraceWriter::stats).unwrap_or_default()
+    }
+
     pub(super) fn status(&self) -> Status {
-        let stats = self.writer.stats();
+        let stats = self.writer_stats();
         Status {
             elapsed: self.rate.started.elapsed(),
-            observations: stats.observations,
+            observations: self.sinks.count(),
             events_per_second: self.rate.per_second,
             trace_bytes: stats.disk_bytes,
             lost: stats.lost + self.accounts.lost(),
@@ -320,23 +328,23 @@ impl Session<'_> {
 
     /// Ends the recording: takes what the kernel still has, closes the accounts, seals the trace.
     pub(super) fn finish(mut self, reason: &str, observer: &mut dyn Observer) -> Result<Status, RecordError> {
-        self.collector.measure(self.measured_cgroups(), self.measured_namespaces());
+        self.measuring.measure_all(self.subjects());
         self.sweep()?;
         self.kernel.detach();
         while self.kernel.has_records() {
             self.drain()?;
         }
-        self.collector.settle();
+        self.measuring.settle();
         self.take_rows();
         self.release(u64::MAX)?;
         self.write_own_statistics()?;
         self.write_accounts(true)?;
         self.mark(MarkKind::End, Some(reason))?;
         let mut status = self.status();
-        let Self { writer, command_cgroup, .. } = self;
-        let summary = writer.finish(reason)?;
-        status.trace_bytes = summary.stats.disk_bytes;
-        status.observations = summary.stats.observations;
+        let Self { sinks, command_cgroup, .. } = self;
+        if let Some(writer) = sinks.writer {
+            status.trace_bytes = writer.finish(reason)?.stats.disk_bytes;
+        }
         if let Some(Err(reason)) = command_cgroup.map(|cgroup| cgroup.remove(CGROUP_PATIENCE)) {
             observer.warning(&reason);
         }

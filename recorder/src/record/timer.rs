@@ -15,6 +15,11 @@ impl Timer {
         Self { interval, next: now + interval }
     }
 
+    /// Due for the first time at `now`.
+    pub(super) fn due_at_once(interval: Duration, now: Instant) -> Self {
+        Self { interval, next: now }
+    }
+
     /// Whether it is due. A turn that was missed is not made up for.
     pub(super) fn due(&mut self, now: Instant) -> bool {
         if now < self.next {

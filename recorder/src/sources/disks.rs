@@ -5,6 +5,7 @@ use aftertrace_schemas::tables::DiskStats;
 
 use super::Roots;
 use super::file::FileReader;
+use super::source::{Rows, Source, Subjects, Unavailable};
 use super::text::{fields, lines, lossy, number};
 
 /// The unit of /proc/diskstats, whatever the device's own sectors are.
@@ -25,10 +26,27 @@ impl DiskSource {
         Self { roots, reader: FileReader::default() }
     }
 
-    /// A row a device; empty when the file is unreadable.
-    pub fn read(&mut self) -> Vec<DiskStats> {
-        let text = self.reader.read(&self.roots.proc_file("diskstats"), FILE_LIMIT_BYTES).unwrap_or_default();
-        lines(text).filter_map(parse_line).collect()
+    /// A row a device.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read(&mut self) -> std::io::Result<Vec<DiskStats>> {
+        let text = self.reader.read(&self.roots.proc_file("diskstats"), FILE_LIMIT_BYTES)?;
+        Ok(lines(text).filter_map(parse_line).collect())
+    }
+}
+
+impl Source for DiskSource {
+    fn name(&self) -> &'static str {
+        "disks"
+    }
+
+    fn measure(&mut self, _: &Subjects, rows: &mut Rows) -> Result<(), Unavailable> {
+        let found = self.read().map_err(|error| {
+            Unavailable::failed(format!("{}/diskstats: {error}", self.roots.proc.display()))
+        })?;
+        found.into_iter().for_each(|row| rows.push(row));
+        Ok(())
     }
 }
 
@@ -95,7 +113,7 @@ mod tests {
             write_time_ns: 12_000_000,
             io_time_ns: 14_000_000,
         };
-        assert_eq!(DiskSource::new(roots).read(), [row]);
+        assert_eq!(DiskSource::new(roots).read().unwrap(), [row]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! In: /proc, /sys, the control group trees, the Docker socket, clocks. Out: rows of `aftertrace_schemas::tables`.
 //! Subjects come and go while they are read, so a vanished process or an unreadable file is a skip that is
-//! counted, never an error. Sources that may hang (Docker) run in a thread of their own.
+//! counted, never an error. What is measured at intervals implements [`source::Source`] and runs in a thread of its own.
 
 pub mod cgroups;
 pub mod clock;
@@ -16,6 +16,7 @@ pub mod node;
 pub mod own;
 pub mod privileges;
 pub mod processes;
+pub mod source;
 
 mod file;
 mod rtnetlink;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use aftertrace_schemas::tables::NetworkNamespace;
 
 use super::file::FileReader;
+use super::source::{Rows, Source, Subjects, Unavailable};
 use super::text::{fields, lines};
 use super::{Roots, read_namespace};
 
@@ -50,6 +51,24 @@ impl NamespaceSource {
             network_namespace,
             addresses: addresses.map(|address| address.to_string()).collect(),
         })
+    }
+}
+
+impl Source for NamespaceSource {
+    fn name(&self) -> &'static str {
+        "namespaces"
+    }
+
+    /// Rows of those whose addresses changed.
+    fn measure(&mut self, subjects: &Subjects, rows: &mut Rows) -> Result<(), Unavailable> {
+        for (known, pid) in &subjects.namespaces {
+            if let Some(row) = self.read(known.network_namespace, *pid)
+                && row != *known
+            {
+                rows.push(row);
+            }
+        }
+        Ok(())
     }
 }
 

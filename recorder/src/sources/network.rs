@@ -7,6 +7,7 @@ use aftertrace_schemas::tables::NetworkStats;
 use super::file::{FileReader, first_line};
 use super::namespaces::is_reportable;
 use super::rtnetlink::{AddressesByIndex, RouteSocket};
+use super::source::{Rows, Source, Subjects, Unavailable};
 use super::text::{fields, lines, number, number_u32};
 use super::{Roots, read_namespace};
 
@@ -75,6 +76,20 @@ impl NetworkSource {
                 .collect();
         }
         rows
+    }
+}
+
+impl Source for NetworkSource {
+    fn name(&self) -> &'static str {
+        "network"
+    }
+
+    fn measure(&mut self, _: &Subjects, rows: &mut Rows) -> Result<(), Unavailable> {
+        self.read().into_iter().for_each(|row| rows.push(row));
+        match self.reason.take() {
+            Some(reason) => Err(Unavailable::failed(reason)),
+            None => Ok(()),
+        }
     }
 }
 

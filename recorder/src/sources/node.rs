@@ -6,6 +6,7 @@ use super::Roots;
 use super::file::FileReader;
 use super::own::ticks_per_second;
 use super::processes::ticks_to_nanos;
+use super::source::{Rows, Source, Subjects, Unavailable};
 use super::text::{fields, keyed_number, lines, number};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -56,6 +57,21 @@ impl NodeSource {
             memory_available_bytes: bytes(b"MemAvailable:"),
             memory_cached_bytes: bytes(b"Cached:"),
         })
+    }
+}
+
+impl Source for NodeSource {
+    fn name(&self) -> &'static str {
+        "node"
+    }
+
+    fn measure(&mut self, _: &Subjects, rows: &mut Rows) -> Result<(), Unavailable> {
+        let row = self.read().ok_or_else(|| {
+            let proc = self.roots.proc.display();
+            Unavailable::failed(format!("{proc}/stat, uptime or meminfo cannot be read"))
+        })?;
+        rows.push(row);
+        Ok(())
     }
 }
 

@@ -97,6 +97,7 @@ impl Registry {
             | Kind::Ledger(_)
             | Kind::BpfProgram(_)
             | Kind::Recorder(_)
+            | Kind::Source(_)
             | Kind::Mark(_) => {}
         }
     }

@@ -19,6 +19,7 @@ mod process_events;
 mod processes;
 mod recorder_stats;
 mod sockets;
+mod source_stats;
 mod tcp_events;
 
 pub use bpf_programs::BpfProgramStats;
@@ -40,4 +41,5 @@ pub use process_events::{ProcessEvent, ProcessEventKind};
 pub use processes::ProcessSnapshot;
 pub use recorder_stats::RecorderStats;
 pub use sockets::{SocketKind, SocketSnapshot};
+pub use source_stats::SourceStats;
 pub use tcp_events::{TcpEvent, TcpEventKind, TcpState};

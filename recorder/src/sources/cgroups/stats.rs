@@ -5,6 +5,7 @@ use std::path::Path;
 use aftertrace_schemas::tables::CgroupStats;
 
 use super::super::file::FileReader;
+use super::super::source::{Rows, Source, Subjects, Unavailable};
 use super::super::text::{fields, keyed_number, number};
 use super::{FILE_LIMIT_BYTES, Hierarchies};
 
@@ -100,6 +101,21 @@ impl CgroupStatsSource {
 
     fn text(&mut self, directory: &Path, name: &str) -> Option<&[u8]> {
         self.reader.read(&directory.join(name), FILE_LIMIT_BYTES).ok()
+    }
+}
+
+impl Source for CgroupStatsSource {
+    fn name(&self) -> &'static str {
+        "cgroups"
+    }
+
+    fn measure(&mut self, subjects: &Subjects, rows: &mut Rows) -> Result<(), Unavailable> {
+        for path in &subjects.cgroups {
+            if let Some(row) = self.read(path) {
+                rows.push(row);
+            }
+        }
+        Ok(())
     }
 }
 

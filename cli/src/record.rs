@@ -20,10 +20,9 @@ const CANNOT_RUN: u8 = 127;
 
 /// Records as asked for.
 pub(crate) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
-    let quiet = arguments.quiet;
+    let (quiet, output) = (arguments.quiet, arguments.output.clone());
     let config = config(arguments)?;
-    let mut terminal =
-        Terminal { output: config.output.clone(), quiet, live: !quiet && draws_lines(), line: false };
+    let mut terminal = Terminal { output, quiet, live: !quiet && draws_lines(), line: false };
     let outcome = match record(&config, &mut terminal) {
         Ok(outcome) => outcome,
         Err(error @ RecordError::Command(_)) => {
@@ -36,7 +35,7 @@ pub(crate) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
             return Err(error.into());
         }
     };
-    terminal.finished(&config, &outcome);
+    terminal.finished(&outcome);
     Ok(outcome.exit_code.map_or(ExitCode::SUCCESS, |code| ExitCode::from(u8::try_from(code).unwrap_or(1))))
 }
 
@@ -92,7 +91,7 @@ impl Terminal {
         }
     }
 
-    fn finished(&mut self, config: &RecordConfig, outcome: &Outcome) {
+    fn finished(&mut self, outcome: &Outcome) {
         self.clear();
         if self.quiet {
             return;
@@ -102,11 +101,11 @@ impl Terminal {
             "recorded {} observations in {} to {} ({}){}; {}\nnext: aftertrace analyze {}\n",
             status.observations,
             humantime::format_duration(Duration::from_secs(status.elapsed.as_secs())),
-            config.output.display(),
+            self.output.display(),
             ByteSize(status.trace_bytes).display().iec(),
             if status.lost == 0 { ", nothing lost".to_owned() } else { format!(", {} lost", status.lost) },
             outcome.end_reason,
-            config.output.display(),
+            self.output.display(),
         ));
     }
 }

@@ -15,6 +15,7 @@ mod observations;
 mod open;
 mod progress;
 pub mod replay;
+pub mod scrapes;
 pub mod sql;
 pub mod summary;
 mod table_file;

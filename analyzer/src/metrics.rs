@@ -2,9 +2,11 @@
 
 use std::io::Write;
 
-use aftertrace_registry::{Config, Registry, exposition};
+use aftertrace_registry::metrics::Family;
+use aftertrace_registry::{Registry, exposition};
 
 use crate::replay::{Replayed, replay};
+use crate::scrapes::registry_config;
 use crate::{Moment, Progress, ReportError, Trace};
 
 /// Exposition formats.
@@ -27,14 +29,16 @@ pub fn write(
     out: &mut dyn Write,
     progress: &mut dyn Progress,
 ) -> Result<Replayed, ReportError> {
-    let mut registry = Registry::new(Config::default());
+    let mut registry = Registry::new(registry_config(trace));
     let until = at.map(|moment| moment.in_trace(trace));
     let replayed = replay(trace, &mut registry, until, progress);
-    let families = registry.collect();
-    let text = match format {
-        MetricsFormat::Prometheus => exposition::prometheus_text(&families),
-        MetricsFormat::OpenMetrics => exposition::openmetrics_text(&families),
-    };
-    out.write_all(text.as_bytes())?;
+    out.write_all(text(&registry.collect(), format).as_bytes())?;
     Ok(replayed)
+}
+
+pub(crate) fn text(families: &[Family], format: MetricsFormat) -> String {
+    match format {
+        MetricsFormat::Prometheus => exposition::prometheus_text(families),
+        MetricsFormat::OpenMetrics => exposition::openmetrics_text(families),
+    }
 }

@@ -9,7 +9,7 @@ use aftertrace_analyzer::format::{Style, duration, time};
 use aftertrace_analyzer::sql::{self, Options, Sql};
 use aftertrace_analyzer::summary::Summary;
 use aftertrace_analyzer::verify::{Verification, verify};
-use aftertrace_analyzer::{Moment, Progress, ReportFormat, Trace, info, metrics};
+use aftertrace_analyzer::{Moment, Progress, ReportFormat, Trace, info, metrics, scrapes};
 use anyhow::Context;
 
 use crate::args::{AnalyzeArgs, AnalyzeVerb, MetricsArgs, MetricsFormat, RowFormat, SqlArgs, TextFormat};
@@ -21,7 +21,10 @@ pub(crate) fn run(arguments: AnalyzeArgs) -> anyhow::Result<ExitCode> {
     match (arguments.verb, arguments.trace) {
         (None, Some(trace)) => summary(&trace),
         (Some(AnalyzeVerb::Info { trace, format }), _) => print_info(&trace, format),
-        (Some(AnalyzeVerb::Verify { trace, format }), _) => print_verification(&trace, format),
+        (Some(AnalyzeVerb::Verify { trace, against: Some(scrape), .. }), _) => {
+            print_comparison(&trace, &scrape)
+        }
+        (Some(AnalyzeVerb::Verify { trace, against: None, format }), _) => print_verification(&trace, format),
         (Some(AnalyzeVerb::Metrics(arguments)), _) => print_metrics(&arguments),
         (Some(AnalyzeVerb::Sql(arguments)), _) => run_sql(&arguments),
         (None, None) => anyhow::bail!("no trace given; see aftertrace analyze --help"),
@@ -52,6 +55,33 @@ fn print_verification(path: &Path, format: TextFormat) -> anyhow::Result<ExitCod
     Ok(ExitCode::from(verification.verdict.exit_code()))
 }
 
+fn print_comparison(path: &Path, scrape: &Path) -> anyhow::Result<ExitCode> {
+    let mut bar = Bar::new();
+    let trace = open(path, &mut bar)?;
+    let name = scrape.display().to_string();
+    let text = std::fs::read_to_string(scrape).with_context(|| format!("cannot read {name}"))?;
+    let comparison = scrapes::compare(&trace, &name, &text, &mut bar)?;
+    let number = comparison.number;
+    to_stdout(|out, style| {
+        if comparison.is_same() {
+            let verdict = style.good("the same, byte for byte");
+            writeln!(out, "{name} is scrape {number} of {}: {verdict}", path.display())?;
+            return Ok(());
+        }
+        let verdict = style.bad("not the same");
+        writeln!(out, "{name} and scrape {number} of {}: {verdict}", path.display())?;
+        for doubt in &comparison.doubts {
+            writeln!(out, "  may be since {doubt}")?;
+        }
+        writeln!(out, "{} lines differ (- the file, + the trace):", comparison.differing)?;
+        for line in &comparison.differences {
+            writeln!(out, "{line}")?;
+        }
+        Ok(())
+    })?;
+    Ok(if comparison.is_same() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 fn print_metrics(arguments: &MetricsArgs) -> anyhow::Result<ExitCode> {
     let mut bar = Bar::new();
     let trace = open(&arguments.trace, &mut bar)?;
@@ -62,10 +92,19 @@ fn print_metrics(arguments: &MetricsArgs) -> anyhow::Result<ExitCode> {
         let (from, to) = (time(trace.started()), time(trace.ended()));
         print_warning(&format_args!("--at: {} is outside of the trace ({from} to {to})", time(moment)));
     }
-    let format = match arguments.format {
+    let format = arguments.format.map(|format| match format {
         MetricsFormat::Prometheus => metrics::MetricsFormat::Prometheus,
         MetricsFormat::Openmetrics => metrics::MetricsFormat::OpenMetrics,
-    };
+    });
+    if let Some(number) = arguments.at_scrape {
+        let replayed = scrapes::at(&trace, number, format, &mut bar)?;
+        for doubt in &replayed.doubts {
+            print_warning(&format_args!("may differ from what was said live: {doubt}"));
+        }
+        to_stdout(|out, _| Ok(out.write_all(replayed.text.as_bytes())?))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let format = format.unwrap_or(metrics::MetricsFormat::Prometheus);
     to_stdout(|out, _| {
         metrics::write(&trace, at, format, out, &mut bar)?;
         Ok(())

@@ -12,6 +12,8 @@ use clap::{Args, Parser, Subcommand};
   aftertrace record -o run -- ./load-test --fast      record one command and what it starts
   aftertrace record -o box --container '^/docker/shop-' --max-size 500MiB
                                                       flight recorder for some containers
+  aftertrace serve --record /var/lib/aftertrace/trace --max-size 5GiB
+                                                      metrics for Prometheus, and a flight recorder
   aftertrace analyze incident                         what happened, on one screen
   aftertrace analyze sql incident -c 'SELECT * FROM connections LIMIT 5'
   aftertrace analyze metrics incident --end           Prometheus metrics at the end")]
@@ -27,6 +29,9 @@ pub(crate) enum Verb {
     /// Record this host (or some containers, processes or a command) into a trace directory.
     #[cfg(feature = "record")]
     Record(RecordArgs),
+    /// Metrics of this host for Prometheus, live; with --record also a trace of it.
+    #[cfg(feature = "record")]
+    Serve(ServeArgs),
     /// Read a trace: summary, metrics, SQL, verification.
     #[cfg(feature = "analyze")]
     Analyze(AnalyzeArgs),
@@ -53,6 +58,20 @@ pub(crate) struct RecordArgs {
     /// End by itself after this time (30s, 5m, 1h30m); a command goes on without being recorded.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) duration: Option<std::time::Duration>,
+    #[command(flatten)]
+    pub(crate) capture: CaptureArgs,
+    /// Print warnings and errors only: no live line and no closing words.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Run this command in a control group of its own and record just that; ends when it ends, with its exit code.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+/// What `record` and `serve` have in common: whom to follow, and how.
+#[cfg(feature = "record")]
+#[derive(Debug, Args)]
+pub(crate) struct CaptureArgs {
     /// Record only this control group and those below it (repeatable): /system.slice/nginx.service.
     #[arg(long, value_name = "PATH")]
     pub(crate) cgroup: Vec<String>,
@@ -90,12 +109,39 @@ pub(crate) struct RecordArgs {
     /// Mount tracefs at /sys/kernel/tracing if it is not mounted (it stays mounted).
     #[arg(long)]
     pub(crate) mount_tracefs: bool,
-    /// Print warnings and errors only: no live line and no closing words.
+}
+
+/// `aftertrace serve`.
+#[cfg(feature = "record")]
+#[derive(Debug, Args)]
+#[command(
+    after_help = "/metrics gives Prometheus text, or OpenMetrics to whom prefers it; / tells what is attached, what is not and
+why; /healthz and /readyz are for whoever watches. Without a filter the whole host is observed.
+
+With --record, each scrape has its place in the trace: what it said is what
+`aftertrace analyze metrics DIR --at-scrape N` says, byte for byte (N is in the answer's X-Aftertrace-Scrape).
+
+Ctrl-C, SIGTERM and SIGHUP end it. Exit codes: 0 ended; 1 failed; 2 wrong usage.
+Needs the rights that `record` needs."
+)]
+pub(crate) struct ServeArgs {
+    /// Where to answer HTTP. The whole network can read it when this is not a loopback address.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9102")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Also write a trace to this directory. It must not exist, or be empty; it is private (0700).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
+    /// End by itself after this time (30s, 5m).
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) duration: Option<std::time::Duration>,
+    #[command(flatten)]
+    pub(crate) capture: CaptureArgs,
+    /// Containers that lived shorter have no metrics.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) min_container_age: std::time::Duration,
+    /// Print warnings and errors only.
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Run this command in a control group of its own and record just that; ends when it ends, with its exit code.
-    #[arg(last = true, value_name = "COMMAND")]
-    pub(crate) command: Vec<std::ffi::OsString>,
 }
 
 /// `aftertrace analyze`.
@@ -131,6 +177,10 @@ pub(crate) enum AnalyzeVerb {
     Verify {
         /// A trace directory, or a .tar of one.
         trace: PathBuf,
+        /// Compare a scrape of /metrics that was saved (plain text or OpenMetrics) with what the trace says it must
+        /// have been: exit code 0 the same bytes, 1 not.
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
         /// How to print it.
         #[arg(long, value_enum, default_value = "text")]
         format: TextFormat,
@@ -160,12 +210,15 @@ pub(crate) struct MetricsArgs {
     /// Metrics at this moment: 2026-11-23T07:00:00Z, Unix seconds, +90s after the start, or -30s before the end.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with = "end")]
     pub(crate) at: Option<String>,
+    /// Metrics as scrape N of `aftertrace serve --record` gave them, byte for byte.
+    #[arg(long, value_name = "N", conflicts_with_all = ["at", "end"])]
+    pub(crate) at_scrape: Option<u64>,
     /// Metrics at the end of the trace (the default).
     #[arg(long)]
     pub(crate) end: bool,
-    /// Exposition format.
-    #[arg(long, value_enum, default_value = "prometheus")]
-    pub(crate) format: MetricsFormat,
+    /// Exposition format: prometheus unless it is that of the scrape.
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<MetricsFormat>,
 }
 
 /// Exposition formats.

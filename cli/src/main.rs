@@ -8,6 +8,8 @@ mod analyze;
 mod progress;
 #[cfg(feature = "record")]
 mod record;
+#[cfg(feature = "record")]
+mod serve;
 
 use std::fmt::{Arguments, Display};
 use std::io::{IsTerminal, Write};
@@ -20,6 +22,8 @@ fn main() -> ExitCode {
     let result = match cli.verb {
         #[cfg(feature = "record")]
         args::Verb::Record(arguments) => record::run(arguments),
+        #[cfg(feature = "record")]
+        args::Verb::Serve(arguments) => serve::run(arguments),
         #[cfg(feature = "analyze")]
         args::Verb::Analyze(arguments) => analyze::run(arguments),
     };

@@ -9,7 +9,7 @@ use aftertrace_recorder::config::{Filter, RecordConfig};
 use aftertrace_recorder::record::{Observer, Outcome, RecordError, Status, record};
 use bytesize::ByteSize;
 
-use crate::args::RecordArgs;
+use crate::args::{CaptureArgs, RecordArgs};
 use crate::{print_error, print_warning, say};
 
 /// An eighth of it goes into a segment.
@@ -40,11 +40,17 @@ pub(crate) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn config(arguments: RecordArgs) -> anyhow::Result<RecordConfig> {
-    let mut config = RecordConfig::new(arguments.output);
+    let mut config = capture(arguments.capture, Some(arguments.output))?;
     config.duration = arguments.duration;
+    config.command = arguments.command;
+    Ok(config)
+}
+
+/// What `record` and `serve` have in common.
+pub(crate) fn capture(arguments: CaptureArgs, output: Option<PathBuf>) -> anyhow::Result<RecordConfig> {
+    let mut config = RecordConfig::new(output);
     config.filter =
         Filter { cgroups: arguments.cgroup, containers: arguments.container, pids: arguments.pid };
-    config.command = arguments.command;
     config.max_bytes = Some(arguments.max_size.as_u64()).filter(|bytes| *bytes > 0);
     if let Some(age) = arguments.max_age {
         anyhow::ensure!(

@@ -41,10 +41,10 @@ pub struct RecordConfig {
 }
 
 impl RecordConfig {
-    /// The defaults, writing to `output`.
-    pub fn new(output: PathBuf) -> Self {
+    /// The defaults, writing to `output`, or nothing.
+    pub fn new(output: Option<PathBuf>) -> Self {
         Self {
-            output: Some(output),
+            output,
             registry: None,
             duration: None,
             filter: Filter::default(),

@@ -10,5 +10,6 @@ pub mod live_state;
 mod memory;
 pub mod record;
 pub mod sequencer;
+pub mod serve;
 pub mod sources;
 pub mod trace;

@@ -87,6 +87,11 @@ impl LiveState {
         self.containers.contains_key(cgroup)
     }
 
+    /// The host, once it is known.
+    pub fn host(&self) -> Option<&HostSnapshot> {
+        self.host.as_ref()
+    }
+
     /// What runtimes told of containers.
     pub fn containers(&self) -> impl ExactSizeIterator<Item = &ContainerSnapshot> {
         self.containers.values()
@@ -136,6 +141,7 @@ impl LiveState {
             | Kind::BpfProgram(_)
             | Kind::Recorder(_)
             | Kind::Source(_)
+            | Kind::Scrape(_)
             | Kind::Mark(_) => {}
         }
     }

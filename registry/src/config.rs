@@ -2,8 +2,11 @@
 
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
+
 /// What may be chosen about the registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Config {
     /// Containers younger than this have no metrics, nanoseconds. The default is 0: in a trace also the short-lived count.
     pub min_container_age_ns: i64,
@@ -30,7 +33,8 @@ impl Default for Config {
 }
 
 /// Bounds of memory. What goes beyond one is counted in `aftertrace_registry_dropped_total` and is a finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Limits {
     /// Containers, the dead ones included that are still shown.
     pub containers: usize,

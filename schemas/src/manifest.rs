@@ -97,6 +97,10 @@ pub struct Options {
     pub max_age_s: Option<u64>,
     /// The journal is written, and synced, this often: what a crash can lose, milliseconds.
     pub journal_interval_ms: u64,
+    /// How the live registry was set up (`aftertrace_registry::Config`), when there was one. A replay that is to say
+    /// what it said needs the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<serde_json::Value>,
 }
 
 /// State of a probe or source.

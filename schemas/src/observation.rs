@@ -218,6 +218,8 @@ observation_kinds! {
     Recorder(RecorderStats),
     /// What a source of snapshots did.
     Source(SourceStats),
+    /// The live metrics were read.
+    Scrape(Scrape),
     /// Beginning, segment, end.
     Mark(Mark),
 }

@@ -102,6 +102,7 @@ impl<'a> Session<'a> {
             command_cgroup,
             roots,
             timers: Timers::new(config, now),
+            scrapes: 0,
             rate: Rate::new(now),
         };
         session.mark(MarkKind::Start, None)?;
@@ -335,6 +336,7 @@ fn manifest(config: &RecordConfig, scope: &Scope, anchor: Anchor, host: &HostSna
             command: config.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             max_bytes: config.max_bytes,
             max_age_s: config.max_age.map(|age| age.as_secs()),
+            registry: config.registry.as_ref().and_then(|registry| serde_json::to_value(registry).ok()),
             journal_interval_ms: u64::try_from(config.journal_interval.as_millis()).unwrap_or(u64::MAX),
         },
         probes: Vec::new(),

@@ -138,6 +138,11 @@ impl Measuring {
             .collect()
     }
 
+    /// What each source did so far.
+    pub(super) fn stats(&self) -> impl Iterator<Item = &SourceStats> {
+        self.workers.iter().map(|worker| &worker.stats)
+    }
+
     /// Rounds that were left out since the last call, by source.
     pub(super) fn take_skipped(&mut self) -> BTreeMap<&'static str, u64> {
         let skipped = self.workers.iter_mut().filter(|worker| worker.skipped > 0);

@@ -14,6 +14,7 @@ mod measuring;
 mod observe;
 mod process_cgroups;
 mod scope;
+mod scrape;
 mod session;
 mod signals;
 mod sinks;
@@ -27,7 +28,8 @@ pub use error::RecordError;
 
 use crate::command::{RecordedCommand, exit_code};
 use crate::config::RecordConfig;
-use session::Session;
+use crate::serve::Service;
+pub(crate) use session::Session;
 use signals::Signals;
 
 /// The rings are looked at this often when nothing wakes the recorder before.
@@ -81,6 +83,15 @@ pub struct Outcome {
 /// When the host cannot be recorded (the error names what is missing), the command cannot be run, or the trace cannot
 /// be written any more; what was written before stays readable.
 pub fn record(config: &RecordConfig, observer: &mut dyn Observer) -> Result<Outcome, RecordError> {
+    record_with(config, observer, None)
+}
+
+/// As [`record`], with the live mode beside it.
+pub(crate) fn record_with(
+    config: &RecordConfig,
+    observer: &mut dyn Observer,
+    service: Option<&mut Service>,
+) -> Result<Outcome, RecordError> {
     let signals = Signals::install().map_err(RecordError::Signals)?;
     let mut session = Session::begin(config, observer)?;
     observer.started();
@@ -91,7 +102,7 @@ pub fn record(config: &RecordConfig, observer: &mut dyn Observer) -> Result<Outc
             return Err(error);
         }
     };
-    let end = run(config, observer, &signals, &mut session, command.as_mut());
+    let end = run(config, observer, &signals, &mut session, command.as_mut(), service);
     if let Some(command) = &command
         && !matches!(end, Ok((_, Some(_))))
     {
@@ -113,6 +124,7 @@ fn run(
     signals: &Signals,
     session: &mut Session<'_>,
     mut command: Option<&mut RecordedCommand>,
+    mut service: Option<&mut Service>,
 ) -> Result<(String, Option<ExitStatus>), RecordError> {
     let started = Instant::now();
     let mut signals_seen = 0;
@@ -120,6 +132,9 @@ fn run(
     let mut last_signal: Option<Instant> = None;
     loop {
         session.step(POLL, observer)?;
+        if let Some(service) = service.as_deref_mut() {
+            service.turn(session)?;
+        }
         if let Some(command) = command.as_deref_mut()
             && let Some(status) = command.ended()?
         {

@@ -38,7 +38,7 @@ const CGROUP_PATIENCE: Duration = Duration::from_millis(500);
 const LEDGER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A recording that goes on.
-pub(super) struct Session<'a> {
+pub(crate) struct Session<'a> {
     pub(super) config: &'a RecordConfig,
     pub(super) anchor: Anchor,
     pub(super) clock: ClockWatch,
@@ -57,6 +57,8 @@ pub(super) struct Session<'a> {
     pub(super) command_cgroup: Option<CommandCgroup>,
     pub(super) roots: Roots,
     pub(super) timers: Timers,
+    /// Number of the latest scrape.
+    pub(super) scrapes: u64,
     pub(super) rate: Rate,
 }
 

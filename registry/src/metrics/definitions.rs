@@ -63,6 +63,7 @@ definitions! {
     NODE_NET_IP: Gauge "node_net_interface_ip", "Address of the network interface";
     AGENT_INFO: Gauge "node_agent_info", "Version of the recorder";
 
+    SCRAPES: Counter "aftertrace_scrapes_total", "Number of times that these metrics were read, this time included";
     LOST: Counter "aftertrace_lost_total", "Number of observations that were lost on the way to the registry";
     REGISTRY_DROPPED: Counter "aftertrace_registry_dropped_total", "Number of things that the registry left out since a limit was reached or their process is unknown";
 }

@@ -12,7 +12,7 @@ use crate::containers::{
 };
 use crate::findings::{self, Finding};
 use crate::losses::{Drops, Losses};
-use crate::metrics::{Collector, Family};
+use crate::metrics::{Collector, Family, definitions};
 use crate::node::Node;
 use crate::processes::Processes;
 use crate::sockets::Sockets;
@@ -37,6 +37,8 @@ pub struct Registry {
     node: Node,
     losses: Losses,
     drops: Drops,
+    /// Number of the latest scrape.
+    scrapes: u64,
     /// Findings of containers that are gone.
     past_findings: Vec<Finding>,
 }
@@ -57,6 +59,7 @@ impl Registry {
             node: Node::default(),
             losses: Losses::default(),
             drops: Drops::default(),
+            scrapes: 0,
             past_findings: Vec::new(),
         }
     }
@@ -91,6 +94,7 @@ impl Registry {
                 let anchor = row.realtime_ns.saturating_sub(row.offset_ns);
                 self.boot_time = Some(anchor.saturating_sub_unsigned(row.boot_ns));
             }
+            Kind::Scrape(row) => self.scrapes = row.number,
             // They tell of the recording, not of the host; `analyze verify` and `info` read them.
             Kind::File(_)
             | Kind::Probe(_)
@@ -108,6 +112,9 @@ impl Registry {
         self.node.collect(&mut collector);
         for container in self.shown() {
             container.collect(&self.namespaces, &mut collector);
+        }
+        if self.scrapes > 0 {
+            collector.add(&definitions::SCRAPES, [], self.scrapes as f64);
         }
         self.losses.collect(&mut collector);
         self.drops.collect(&mut collector);

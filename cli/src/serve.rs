@@ -1,0 +1,60 @@
+//! `aftertrace serve`: fills in what is asked for, and says where it listens.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use aftertrace_recorder::record::{Observer, Status};
+use aftertrace_recorder::serve::{ServeConfig, serve};
+use aftertrace_registry::Config;
+
+use crate::args::ServeArgs;
+use crate::record::capture;
+use crate::{print_warning, say};
+
+/// Serves as asked for.
+pub(crate) fn run(arguments: ServeArgs) -> anyhow::Result<ExitCode> {
+    let mut config = capture(arguments.capture, arguments.record)?;
+    config.duration = arguments.duration;
+    config.registry = Some(Config {
+        min_container_age_ns: i64::try_from(arguments.min_container_age.as_nanos()).unwrap_or(i64::MAX),
+        ..Config::default()
+    });
+    let quiet = arguments.quiet;
+    let listening = |address: SocketAddr| {
+        if !quiet {
+            say(format_args!("listening on http://{address}/metrics\n"));
+        }
+    };
+    let mut words = Words { quiet };
+    let outcome = serve(&config, &ServeConfig { listen: arguments.listen }, listening, &mut words)?;
+    if !quiet {
+        let lost = outcome.status.lost;
+        say(format_args!(
+            "served {} observations in {}{}; {}\n",
+            outcome.status.observations,
+            humantime::format_duration(std::time::Duration::from_secs(outcome.status.elapsed.as_secs())),
+            if lost == 0 { ", nothing lost".to_owned() } else { format!(", {lost} lost") },
+            outcome.end_reason,
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a service says: plain lines, for the journal.
+struct Words {
+    quiet: bool,
+}
+
+impl Observer for Words {
+    fn started(&mut self) {
+        if !self.quiet {
+            say(format_args!("ready\n"));
+        }
+    }
+
+    fn status(&mut self, _: &Status) {}
+
+    fn warning(&mut self, message: &str) {
+        print_warning(&message);
+    }
+}

@@ -1,0 +1,70 @@
+//! The live mode: the registry that a replay uses, fed while events happen, and read over HTTP.
+//!
+//! In: what `record` takes, and where to listen. Out: `/metrics` for Prometheus, `/healthz`, `/readyz`, and a page that
+//! says what is attached; with an output directory also the trace, in which each scrape has its place, so that a
+//! replay can say what the scrape said.
+//!
+//! The recording thread owns the registry. A scrape is a request to it: the thread gives the scrape its place in the
+//! order, collects the families, and the HTTP thread turns them into text. So a scrape waits for no source, and
+//! events wait for no more than the collecting.
+
+mod http;
+mod negotiate;
+mod page;
+mod service;
+mod shared;
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::config::RecordConfig;
+use crate::record::{Observer, Outcome, RecordError, record_with};
+pub(crate) use service::Service;
+pub(crate) use shared::View;
+
+/// What `serve` needs beside what `record` does.
+#[derive(Debug, Clone)]
+pub struct ServeConfig {
+    /// Where to answer HTTP.
+    pub listen: SocketAddr,
+}
+
+/// Why the live mode cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// As asked for.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// There is no thread or event queue for HTTP.
+    #[error("cannot serve HTTP: {0}")]
+    Http(io::Error),
+    /// The host cannot be recorded any more.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// Serves until a signal comes or the duration is over. `listening` is told the address, whose port the system chose
+/// when 0 was asked for.
+///
+/// # Errors
+/// When the address is taken, or for what ends a recording.
+pub fn serve(
+    config: &RecordConfig,
+    serve: &ServeConfig,
+    listening: impl FnOnce(SocketAddr),
+    observer: &mut dyn Observer,
+) -> Result<Outcome, ServeError> {
+    let mut config = config.clone();
+    config.registry.get_or_insert_default();
+    // Before anything is attached: a port that is taken is the usual mistake.
+    let (mut service, address) = Service::start(serve)?;
+    listening(address);
+    let outcome = record_with(&config, observer, Some(&mut service));
+    service.stop();
+    Ok(outcome?)
+}

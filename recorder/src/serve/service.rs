@@ -1,0 +1,113 @@
+//! The HTTP thread, and what the recording thread does for it each time it comes round.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tokio::sync::oneshot;
+
+use super::http::{Http, ScrapeRequest, Scraped, router};
+use super::shared::Shared;
+use super::{ServeConfig, ServeError};
+use crate::record::{RecordError, Session};
+
+/// Scrapes that wait at most. Prometheus has one at a time.
+const QUEUE: usize = 16;
+/// Answers that are under way may take so long when it ends.
+const GRACE: Duration = Duration::from_secs(2);
+/// What the page shows, and the service manager's watchdog, are renewed so often.
+const RENEW: Duration = Duration::from_secs(1);
+
+/// The live mode's side of a recording.
+pub(crate) struct Service {
+    shared: Arc<Shared>,
+    requests: Receiver<ScrapeRequest>,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    renewed: Option<Instant>,
+    watchdog: bool,
+}
+
+impl Service {
+    /// Listens and starts the HTTP thread. Until the recording turns for the first time, it answers "not ready".
+    pub(super) fn start(config: &ServeConfig) -> Result<(Self, SocketAddr), ServeError> {
+        let listen = |error| ServeError::Listen { address: config.listen, error };
+        let listener = TcpListener::bind(config.listen).map_err(listen)?;
+        listener.set_nonblocking(true).map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let shared = Arc::new(Shared::new());
+        let (requests, incoming) = sync_channel(QUEUE);
+        let (end, ended) = oneshot::channel::<()>();
+        let http = Http { shared: Arc::clone(&shared), requests };
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Http)?;
+        let thread = std::thread::Builder::new()
+            .name("http".to_owned())
+            .spawn(move || runtime.block_on(answer(listener, http, ended)))
+            .map_err(ServeError::Http)?;
+        let service = Self {
+            shared,
+            requests: incoming,
+            end: Some(end),
+            thread: Some(thread),
+            renewed: None,
+            watchdog: sd_notify::watchdog_enabled().is_some(),
+        };
+        Ok((service, address))
+    }
+
+    /// Answers the scrapes that wait, and renews what is shown.
+    pub(crate) fn turn(&mut self, session: &mut Session<'_>) -> Result<(), RecordError> {
+        while let Ok(request) = self.requests.try_recv() {
+            let (number, families) = session.scrape(request.format)?;
+            // The client may have gone.
+            let _ = request.answer.send(Scraped { number, families });
+        }
+        let is_first = !self.shared.is_ready();
+        self.shared.turned();
+        if self.renewed.is_none_or(|renewed| renewed.elapsed() >= RENEW) {
+            self.renewed = Some(Instant::now());
+            self.shared.show(session.view());
+            // A service manager that cannot be told does its own.
+            if is_first {
+                let _ = sd_notify::notify(&[NotifyState::Ready]);
+            } else if self.watchdog {
+                let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets answers that are under way end, and no new ones begin.
+    pub(super) fn stop(mut self) {
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        drop(self.requests);
+        if let Some(end) = self.end.take() {
+            let _ = end.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Answers until it is told to end.
+async fn answer(listener: TcpListener, http: Http, ended: oneshot::Receiver<()>) {
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+    let (grace, over) = oneshot::channel::<()>();
+    let server = axum::serve(listener, router(http)).with_graceful_shutdown(async move {
+        let _ = ended.await;
+        let _ = grace.send(());
+    });
+    let late = async {
+        let _ = over.await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        _ = server => {}
+        () = late => {}
+    }
+}

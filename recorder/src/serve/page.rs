@@ -98,6 +98,7 @@ fn escape(html: &mut String, text: &str) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use aftertrace_schemas::tables::ProbeStatus;
 

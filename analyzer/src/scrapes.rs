@@ -1,5 +1,7 @@
 //! Scrapes that `serve --record` answered: what they said, said again, and compared.
 
+use std::collections::BTreeMap;
+
 use aftertrace_registry::{Config, Registry};
 use aftertrace_schemas::Kind;
 use aftertrace_schemas::tables::{Scrape, ScrapeFormat};
@@ -49,8 +51,6 @@ pub struct Replayed {
     pub text: String,
     /// Why the text may differ from what was said live.
     pub doubts: Vec<String>,
-    /// What could not be read.
-    pub damage: Vec<Damage>,
 }
 
 /// What the trace says that scrape `number` said.
@@ -63,17 +63,46 @@ pub fn at(
     format: Option<MetricsFormat>,
     progress: &mut dyn Progress,
 ) -> Result<Replayed, ScrapeError> {
+    let mut found = None;
+    let read = replay_to(trace, number, progress, &mut |this, own, registry| {
+        if this == number {
+            found = Some((own, registry.collect()));
+        }
+    });
+    let Some((own, families)) = found else {
+        return Err(ScrapeError::NoSuchScrape { trace: trace.name.clone(), number, last: read.last });
+    };
+    let own = match own {
+        ScrapeFormat::OpenMetrics => MetricsFormat::OpenMetrics,
+        _ => MetricsFormat::Prometheus,
+    };
+    Ok(Replayed { text: text(&families, format.unwrap_or(own)), doubts: doubts(trace, &read.damage) })
+}
+
+/// What a replay up to a scrape read.
+struct Read {
+    /// Number of the last scrape that was met.
+    last: Option<u64>,
+    damage: Vec<Damage>,
+}
+
+/// Replays up to scrape `number`, and hands each scrape on the way to `visit`, with the registry as it was then.
+fn replay_to(
+    trace: &Trace,
+    number: u64,
+    progress: &mut dyn Progress,
+    visit: &mut dyn FnMut(u64, ScrapeFormat, &Registry),
+) -> Read {
     let mut registry = Registry::new(registry_config(trace));
     let mut observations = trace.observations_from(0);
-    let rows = trace.segments.iter().map(crate::Segment::rows).sum();
-    progress.begin("replaying", Some(rows));
-    let (mut found, mut last, mut done) = (None, None, 0);
+    progress.begin("replaying", Some(trace.segments.iter().map(crate::Segment::rows).sum()));
+    let (mut last, mut done) = (None, 0);
     for observation in observations.by_ref() {
         registry.apply(&observation);
         if let Kind::Scrape(Scrape { number: this, format }) = observation.kind {
             last = Some(this);
+            visit(this, format, &registry);
             if this >= number {
-                found = (this == number).then_some(format);
                 break;
             }
         }
@@ -83,19 +112,7 @@ pub fn at(
         }
     }
     progress.end();
-    let Some(own) = found else {
-        return Err(ScrapeError::NoSuchScrape { trace: trace.name.clone(), number, last });
-    };
-    let own = match own {
-        ScrapeFormat::OpenMetrics => MetricsFormat::OpenMetrics,
-        _ => MetricsFormat::Prometheus,
-    };
-    let damage = observations.damage().to_vec();
-    Ok(Replayed {
-        text: text(&registry.collect(), format.unwrap_or(own)),
-        doubts: doubts(trace, &damage),
-        damage,
-    })
+    Read { last, damage: observations.damage().to_vec() }
 }
 
 /// How the registry was set up that answered the scrapes; the defaults when there was none.
@@ -130,17 +147,26 @@ fn doubts(trace: &Trace, damage: &[Damage]) -> Vec<String> {
     doubts
 }
 
+/// A scrape that was saved: the body of an answer.
+#[derive(Debug)]
+pub struct Saved {
+    /// Name of the file.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+}
+
 /// How a saved scrape compares with the trace.
 #[derive(Debug)]
 pub struct Comparison {
+    /// Name of the file.
+    pub file: String,
     /// Number of the scrape.
     pub number: u64,
     /// Lines of the file and of the trace that differ, the first of them: `-` is the file, `+` the trace.
     pub differences: Vec<String>,
     /// How many lines differ in all.
     pub differing: usize,
-    /// Why they may.
-    pub doubts: Vec<String>,
 }
 
 impl Comparison {
@@ -150,23 +176,47 @@ impl Comparison {
     }
 }
 
-/// Compares `scrape`, the body of an answer that was saved as `file`, with the trace.
+/// All comparisons, and why scrapes may differ from the trace.
+#[derive(Debug)]
+pub struct Comparisons {
+    /// One a file, in the order of the scrapes.
+    pub all: Vec<Comparison>,
+    /// Why the trace says less than the live registry knew, if it does.
+    pub doubts: Vec<String>,
+}
+
+/// Compares saved scrapes with the trace, which is replayed once for all of them.
 ///
 /// # Errors
-/// When it is no scrape, or none of this trace.
+/// When one is no scrape, or none of this trace.
 pub fn compare(
     trace: &Trace,
-    file: &str,
-    scrape: &str,
+    saved: &[Saved],
     progress: &mut dyn Progress,
-) -> Result<Comparison, ScrapeError> {
-    let number = number(scrape).ok_or_else(|| ScrapeError::NotAScrape { file: file.to_owned() })?;
-    // OpenMetrics says where it ends.
-    let format =
-        if scrape.ends_with("# EOF\n") { MetricsFormat::OpenMetrics } else { MetricsFormat::Prometheus };
-    let replayed = at(trace, number, Some(format), progress)?;
-    let (differences, differing) = differences(scrape, &replayed.text);
-    Ok(Comparison { number, differences, differing, doubts: replayed.doubts })
+) -> Result<Comparisons, ScrapeError> {
+    let mut wanted = BTreeMap::<u64, Vec<&Saved>>::new();
+    for scrape in saved {
+        let number =
+            number(&scrape.text).ok_or_else(|| ScrapeError::NotAScrape { file: scrape.file.clone() })?;
+        wanted.entry(number).or_default().push(scrape);
+    }
+    let mut all = Vec::new();
+    let end = wanted.keys().next_back().copied().unwrap_or_default();
+    let damage = replay_to(trace, end, progress, &mut |number, _, registry| {
+        for scrape in wanted.remove(&number).unwrap_or_default() {
+            // OpenMetrics says where it ends.
+            let open_metrics = scrape.text.ends_with("# EOF\n");
+            let format = if open_metrics { MetricsFormat::OpenMetrics } else { MetricsFormat::Prometheus };
+            let (differences, differing) = differences(&scrape.text, &text(&registry.collect(), format));
+            all.push(Comparison { file: scrape.file.clone(), number, differences, differing });
+        }
+    });
+    match wanted.keys().next() {
+        Some(&number) => {
+            Err(ScrapeError::NoSuchScrape { trace: trace.name.clone(), number, last: damage.last })
+        }
+        None => Ok(Comparisons { all, doubts: doubts(trace, &damage.damage) }),
+    }
 }
 
 fn number(scrape: &str) -> Option<u64> {
@@ -179,7 +229,7 @@ fn differences(file: &str, trace: &str) -> (Vec<String>, usize) {
     if file == trace {
         return (Vec::new(), 0);
     }
-    let mut counts = std::collections::HashMap::<&str, i64>::new();
+    let mut counts = BTreeMap::<&str, i64>::new();
     for line in file.lines() {
         *counts.entry(line).or_default() += 1;
     }

@@ -1,7 +1,7 @@
 //! `aftertrace analyze`: opens the trace, shows progress, and passes the analyzer's answers on.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
@@ -21,10 +21,10 @@ pub(crate) fn run(arguments: AnalyzeArgs) -> anyhow::Result<ExitCode> {
     match (arguments.verb, arguments.trace) {
         (None, Some(trace)) => summary(&trace),
         (Some(AnalyzeVerb::Info { trace, format }), _) => print_info(&trace, format),
-        (Some(AnalyzeVerb::Verify { trace, against: Some(scrape), .. }), _) => {
-            print_comparison(&trace, &scrape)
+        (Some(AnalyzeVerb::Verify { trace, against, .. }), _) if !against.is_empty() => {
+            print_comparisons(&trace, &against)
         }
-        (Some(AnalyzeVerb::Verify { trace, against: None, format }), _) => print_verification(&trace, format),
+        (Some(AnalyzeVerb::Verify { trace, format, .. }), _) => print_verification(&trace, format),
         (Some(AnalyzeVerb::Metrics(arguments)), _) => print_metrics(&arguments),
         (Some(AnalyzeVerb::Sql(arguments)), _) => run_sql(&arguments),
         (None, None) => anyhow::bail!("no trace given; see aftertrace analyze --help"),
@@ -55,31 +55,38 @@ fn print_verification(path: &Path, format: TextFormat) -> anyhow::Result<ExitCod
     Ok(ExitCode::from(verification.verdict.exit_code()))
 }
 
-fn print_comparison(path: &Path, scrape: &Path) -> anyhow::Result<ExitCode> {
+fn print_comparisons(path: &Path, files: &[PathBuf]) -> anyhow::Result<ExitCode> {
     let mut bar = Bar::new();
     let trace = open(path, &mut bar)?;
-    let name = scrape.display().to_string();
-    let text = std::fs::read_to_string(scrape).with_context(|| format!("cannot read {name}"))?;
-    let comparison = scrapes::compare(&trace, &name, &text, &mut bar)?;
-    let number = comparison.number;
+    let read = |file: &PathBuf| {
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+        anyhow::Ok(scrapes::Saved { file: name, text })
+    };
+    let saved = files.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    let comparisons = scrapes::compare(&trace, &saved, &mut bar)?;
+    let differ = comparisons.all.iter().any(|comparison| !comparison.is_same());
     to_stdout(|out, style| {
-        if comparison.is_same() {
-            let verdict = style.good("the same, byte for byte");
-            writeln!(out, "{name} is scrape {number} of {}: {verdict}", path.display())?;
-            return Ok(());
+        for comparison in &comparisons.all {
+            let (file, number) = (&comparison.file, comparison.number);
+            if comparison.is_same() {
+                let verdict = style.good("the same, byte for byte");
+                writeln!(out, "{file} is scrape {number} of {}: {verdict}", path.display())?;
+                continue;
+            }
+            let verdict = style.bad("not the same");
+            writeln!(out, "{file} and scrape {number} of {}: {verdict}", path.display())?;
+            writeln!(out, "{} lines differ (- the file, + the trace):", comparison.differing)?;
+            for line in &comparison.differences {
+                writeln!(out, "{line}")?;
+            }
         }
-        let verdict = style.bad("not the same");
-        writeln!(out, "{name} and scrape {number} of {}: {verdict}", path.display())?;
-        for doubt in &comparison.doubts {
-            writeln!(out, "  may be since {doubt}")?;
-        }
-        writeln!(out, "{} lines differ (- the file, + the trace):", comparison.differing)?;
-        for line in &comparison.differences {
-            writeln!(out, "{line}")?;
+        for doubt in comparisons.doubts.iter().filter(|_| differ) {
+            writeln!(out, "They may differ since {doubt}")?;
         }
         Ok(())
     })?;
-    Ok(if comparison.is_same() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if differ { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn print_metrics(arguments: &MetricsArgs) -> anyhow::Result<ExitCode> {

@@ -177,10 +177,10 @@ pub(crate) enum AnalyzeVerb {
     Verify {
         /// A trace directory, or a .tar of one.
         trace: PathBuf,
-        /// Compare a scrape of /metrics that was saved (plain text or OpenMetrics) with what the trace says it must
+        /// Compare scrapes of /metrics that were saved (plain text or OpenMetrics) with what the trace says they must
         /// have been: exit code 0 the same bytes, 1 not.
-        #[arg(long, value_name = "FILE")]
-        against: Option<PathBuf>,
+        #[arg(long, value_name = "FILE", num_args = 1..)]
+        against: Vec<PathBuf>,
         /// How to print it.
         #[arg(long, value_enum, default_value = "text")]
         format: TextFormat,

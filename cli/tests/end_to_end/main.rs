@@ -26,6 +26,8 @@ mod processes;
 mod reading;
 mod replaying;
 mod scope;
+mod serve;
+mod serving;
 mod support;
 mod tcp;
 mod terminal;

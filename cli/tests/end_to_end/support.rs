@@ -41,6 +41,11 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// The trace `directory/trace`, written by a process that ended so.
+    pub fn new(directory: TempDir, output: Output) -> Self {
+        Self { directory, output }
+    }
+
     pub fn path(&self) -> PathBuf {
         self.directory.path().join("trace")
     }

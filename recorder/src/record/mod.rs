@@ -90,10 +90,13 @@ pub fn record(config: &RecordConfig, observer: &mut dyn Observer) -> Result<Outc
 pub(crate) fn record_with(
     config: &RecordConfig,
     observer: &mut dyn Observer,
-    service: Option<&mut Service>,
+    mut service: Option<&mut Service>,
 ) -> Result<Outcome, RecordError> {
     let signals = Signals::install().map_err(RecordError::Signals)?;
     let mut session = Session::begin(config, observer)?;
+    if let Some(service) = service.as_deref_mut() {
+        service.turn(&mut session)?;
+    }
     observer.started();
     let mut command = match session.spawn_command() {
         Ok(command) => command,

@@ -128,6 +128,9 @@ pub(crate) struct ServeArgs {
     /// Where to answer HTTP. The whole network can read it when this is not a loopback address.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9102")]
     pub(crate) listen: std::net::SocketAddr,
+    /// TLS, client certificates, users and headers: a file in the format that Prometheus' exporters share.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) web_config_file: Option<PathBuf>,
     /// Also write a trace to this directory. It must not exist, or be empty; it is private (0700).
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,

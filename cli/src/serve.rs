@@ -1,10 +1,9 @@
 //! `aftertrace serve`: fills in what is asked for, and says where it listens.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use aftertrace_recorder::record::{Observer, Status};
-use aftertrace_recorder::serve::{ServeConfig, serve};
+use aftertrace_recorder::serve::{Listening, ServeConfig, serve};
 use aftertrace_registry::Config;
 
 use crate::args::ServeArgs;
@@ -20,13 +19,19 @@ pub(crate) fn run(arguments: ServeArgs) -> anyhow::Result<ExitCode> {
         ..Config::default()
     });
     let quiet = arguments.quiet;
-    let listening = |address: SocketAddr| {
+    let listening = |Listening { address, tls }: Listening| {
+        let scheme = if tls { "https" } else { "http" };
         if !quiet {
-            say(format_args!("listening on http://{address}/metrics\n"));
+            say(format_args!("listening on {scheme}://{address}/metrics\n"));
         }
     };
     let mut words = Words { quiet };
-    let outcome = serve(&config, &ServeConfig { listen: arguments.listen }, listening, &mut words)?;
+    let outcome = serve(
+        &config,
+        &ServeConfig { listen: arguments.listen, web_config: arguments.web_config_file },
+        listening,
+        &mut words,
+    )?;
     if !quiet {
         let lost = outcome.status.lost;
         say(format_args!(

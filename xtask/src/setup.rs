@@ -100,6 +100,8 @@ const TOOLS: &[Tool] = &[
         why: "gives tests a terminal",
         purpose: Purpose::Test,
     },
+    Tool { programs: &["curl"], package: "curl", why: "asks the live mode", purpose: Purpose::Test },
+    Tool { programs: &["openssl"], package: "openssl", why: "makes certificates", purpose: Purpose::Test },
     Tool { programs: &["promtool"], package: "prometheus", why: "checks metrics", purpose: Purpose::Test },
     Tool { programs: &["perf"], package: "linux-perf", why: "is measured beside", purpose: Purpose::Bench },
     Tool { programs: &["bpftrace"], package: "bpftrace", why: "is measured beside", purpose: Purpose::Bench },

@@ -1,5 +1,6 @@
 //! HTTP: `/metrics`, `/healthz`, `/readyz` and the page at `/`.
 
+use std::future::ready;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -9,15 +10,20 @@ use aftertrace_registry::exposition::{openmetrics_text, prometheus_text};
 use aftertrace_registry::metrics::Family;
 use aftertrace_schemas::tables::ScrapeFormat;
 use axum::Router;
-use axum::extract::State;
-use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::extract::{Request, State};
+use axum::http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY,
+    WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::oneshot;
 
+use super::basic_auth::BasicAuth;
 use super::shared::Shared;
 use super::{negotiate, page};
 
@@ -47,14 +53,36 @@ pub(super) struct Http {
     pub(super) requests: SyncSender<ScrapeRequest>,
 }
 
-/// The routes.
-pub(super) fn router(http: Http) -> Router {
-    Router::new()
+/// The routes, behind what the web configuration asks for.
+pub(super) fn router(http: Http, auth: Option<BasicAuth>, headers: Vec<(HeaderName, HeaderValue)>) -> Router {
+    let routes = Router::new()
         .route("/", get(index))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .with_state(http)
+        .with_state(http);
+    let routes = match auth {
+        Some(auth) => routes.layer(from_fn_with_state(auth, authenticate)),
+        None => routes,
+    };
+    routes.layer(map_response(move |mut response: Response| {
+        response.headers_mut().extend(headers.iter().cloned());
+        ready(response)
+    }))
+}
+
+async fn authenticate(State(auth): State<BasicAuth>, request: Request, next: Next) -> Response {
+    let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let admitted = match given {
+        // A hash takes its time.
+        Some(given) => tokio::task::spawn_blocking(move || auth.admits(&given)).await.unwrap_or(false),
+        None => false,
+    };
+    if admitted {
+        return next.run(request).await;
+    }
+    (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Basic realm=\"aftertrace\"")], "Unauthorized\n")
+        .into_response()
 }
 
 async fn metrics(State(http): State<Http>, headers: HeaderMap) -> Response {

@@ -8,25 +8,44 @@
 //! order, collects the families, and the HTTP thread turns them into text. So a scrape waits for no source, and
 //! events wait for no more than the collecting.
 
+mod basic_auth;
 mod http;
 mod negotiate;
 mod page;
 mod service;
 mod shared;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod web_config;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::config::RecordConfig;
 use crate::record::{Observer, Outcome, RecordError, record_with};
 pub(crate) use service::Service;
 pub(crate) use shared::View;
+pub use tls::TlsError;
+pub use web_config::{WebConfig, WebConfigError};
 
 /// What `serve` needs beside what `record` does.
 #[derive(Debug, Clone)]
 pub struct ServeConfig {
     /// Where to answer HTTP.
     pub listen: SocketAddr,
+    /// TLS, users and headers, in the format of Prometheus' exporters.
+    pub web_config: Option<PathBuf>,
+}
+
+/// Where it listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Listening {
+    /// The address, with the port that the system chose when 0 was asked for.
+    pub address: SocketAddr,
+    /// Whether it speaks TLS.
+    pub tls: bool,
 }
 
 /// Why the live mode cannot go on.
@@ -43,20 +62,22 @@ pub enum ServeError {
     /// There is no thread or event queue for HTTP.
     #[error("cannot serve HTTP: {0}")]
     Http(io::Error),
+    /// TLS or users are not set up as they should be.
+    #[error("--web-config-file: {0}")]
+    WebConfig(#[from] WebConfigError),
     /// The host cannot be recorded any more.
     #[error(transparent)]
     Record(#[from] RecordError),
 }
 
-/// Serves until a signal comes or the duration is over. `listening` is told the address, whose port the system chose
-/// when 0 was asked for.
+/// Serves until a signal comes or the duration is over. `listening` is told the address.
 ///
 /// # Errors
 /// When the address is taken, or for what ends a recording.
 pub fn serve(
     config: &RecordConfig,
     serve: &ServeConfig,
-    listening: impl FnOnce(SocketAddr),
+    listening: impl FnOnce(Listening),
     observer: &mut dyn Observer,
 ) -> Result<Outcome, ServeError> {
     let mut config = config.clone();

@@ -1,17 +1,21 @@
 //! The HTTP thread, and what the recording thread does for it each time it comes round.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::serve::Listener;
 use sd_notify::NotifyState;
 use tokio::sync::oneshot;
 
 use super::http::{Http, ScrapeRequest, Scraped, router};
 use super::shared::Shared;
-use super::{ServeConfig, ServeError};
+use super::tls::TlsListener;
+use super::web_config::WebConfig;
+use super::{Listening, ServeConfig, ServeError};
 use crate::record::{RecordError, Session};
 
 /// Scrapes that wait at most. Prometheus has one at a time.
@@ -33,11 +37,13 @@ pub(crate) struct Service {
 
 impl Service {
     /// Listens and starts the HTTP thread. Until the recording turns for the first time, it answers "not ready".
-    pub(super) fn start(config: &ServeConfig) -> Result<(Self, SocketAddr), ServeError> {
+    pub(super) fn start(config: &ServeConfig) -> Result<(Self, Listening), ServeError> {
+        let web = config.web_config.as_deref().map(WebConfig::load).transpose()?.unwrap_or_default();
         let listen = |error| ServeError::Listen { address: config.listen, error };
         let listener = TcpListener::bind(config.listen).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        let listening = Listening { address, tls: web.tls.is_some() };
         let shared = Arc::new(Shared::new());
         let (requests, incoming) = sync_channel(QUEUE);
         let (end, ended) = oneshot::channel::<()>();
@@ -46,7 +52,7 @@ impl Service {
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Http)?;
         let thread = std::thread::Builder::new()
             .name("http".to_owned())
-            .spawn(move || runtime.block_on(answer(listener, http, ended)))
+            .spawn(move || runtime.block_on(answer(listener, web, http, ended)))
             .map_err(ServeError::Http)?;
         let service = Self {
             shared,
@@ -56,7 +62,7 @@ impl Service {
             renewed: None,
             watchdog: sd_notify::watchdog_enabled().is_some(),
         };
-        Ok((service, address))
+        Ok((service, listening))
     }
 
     /// Answers the scrapes that wait, and renews what is shown.
@@ -95,10 +101,22 @@ impl Service {
 }
 
 /// Answers until it is told to end.
-async fn answer(listener: TcpListener, http: Http, ended: oneshot::Receiver<()>) {
-    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+async fn answer(listener: TcpListener, web: WebConfig, http: Http, ended: oneshot::Receiver<()>) {
+    let Ok(tcp) = tokio::net::TcpListener::from_std(listener) else { return };
+    let router = router(http, web.auth, web.headers);
+    match web.tls {
+        Some(tls) => answer_on(TlsListener::new(tcp, tls), router, ended).await,
+        None => answer_on(tcp, router, ended).await,
+    }
+}
+
+async fn answer_on<L>(listener: L, router: Router, ended: oneshot::Receiver<()>)
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+{
     let (grace, over) = oneshot::channel::<()>();
-    let server = axum::serve(listener, router(http)).with_graceful_shutdown(async move {
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
         let _ = ended.await;
         let _ = grace.send(());
     });

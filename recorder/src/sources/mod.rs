@@ -19,6 +19,7 @@ pub mod processes;
 pub mod source;
 
 mod file;
+mod netlink;
 mod rtnetlink;
 mod text;
 

@@ -109,6 +109,10 @@ pub(crate) struct CaptureArgs {
     /// Mount tracefs at /sys/kernel/tracing if it is not mounted (it stays mounted).
     #[arg(long)]
     pub(crate) mount_tracefs: bool,
+    /// Turn kernel.task_delayacct on, off by default since 5.14, and off again at the end: without it there are no
+    /// block-I/O delays. Processes that run already are counted only in threads that they start from then on.
+    #[arg(long)]
+    pub(crate) set_sysctls: bool,
 }
 
 /// `aftertrace serve`.

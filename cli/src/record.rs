@@ -66,6 +66,7 @@ pub(crate) fn capture(arguments: CaptureArgs, output: Option<PathBuf>) -> anyhow
     config.interval = arguments.interval;
     config.sweep_interval = arguments.sweep_interval;
     config.mount_tracefs = arguments.mount_tracefs;
+    config.set_sysctls = arguments.set_sysctls;
     Ok(config)
 }
 

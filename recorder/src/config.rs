@@ -36,6 +36,8 @@ pub struct RecordConfig {
     pub sweep_interval: Duration,
     /// Whether to mount tracefs when it is not.
     pub mount_tracefs: bool,
+    /// Whether to switch on the kernel's accounting of block-I/O delays while recording.
+    pub set_sysctls: bool,
     /// Whether to switch on the kernel's own accounting of BPF run time while recording.
     pub bpf_statistics: bool,
 }
@@ -57,6 +59,7 @@ impl RecordConfig {
             interval: Duration::from_secs(5),
             sweep_interval: Duration::from_secs(10),
             mount_tracefs: false,
+            set_sysctls: false,
             bpf_statistics: true,
         }
     }

@@ -3,16 +3,22 @@
 //! In: every observation, in order. Out: the rows that bring a reader who starts here to the same state.
 //! It is a fold over observations and nothing else, so a segment's snapshot can never disagree with its past.
 
+mod mounts;
+
 use std::collections::BTreeMap;
 
 use aftertrace_schemas::column::Timestamp;
 use aftertrace_schemas::tables::{
     CgroupEvent, CgroupEventKind, ContainerSnapshot, HostSnapshot, NetworkNamespace, ProbeStatus,
-    ProcessEvent, ProcessEventKind, ProcessSnapshot, SocketKind, SocketSnapshot, TcpEvent, TcpEventKind,
+    ProcessEvent, ProcessEventKind, ProcessSnapshot, SocketKind, SocketSnapshot, TaskDelays, TcpEvent,
+    TcpEventKind,
 };
 use aftertrace_schemas::{Kind, Observation, UnixNanos};
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
+
+use mounts::Mounts;
+pub use mounts::{KnownMount, WrittenMount};
 
 /// How much is held at most. What does not fit is counted and misses from later snapshots.
 #[derive(Debug, Clone, Copy)]
@@ -23,11 +29,13 @@ pub struct Limits {
     pub sockets: usize,
     /// Control groups.
     pub cgroups: usize,
+    /// Mounts that control groups write to.
+    pub mounts: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { processes: 131_072, sockets: 262_144, cgroups: 65_536 }
+        Self { processes: 131_072, sockets: 262_144, cgroups: 65_536, mounts: 16_384 }
     }
 }
 
@@ -40,6 +48,8 @@ pub struct Overflow {
     pub sockets: u64,
     /// Control groups.
     pub cgroups: u64,
+    /// Files on mounts, or mounts.
+    pub mounts: u64,
 }
 
 /// What is alive. See the module.
@@ -54,6 +64,8 @@ pub struct LiveState {
     containers: BTreeMap<String, ContainerSnapshot>,
     processes: IndexMap<u32, ProcessSnapshot, FxBuildHasher>,
     sockets: IndexMap<u64, SocketSnapshot, FxBuildHasher>,
+    delays: IndexMap<u32, TaskDelays, FxBuildHasher>,
+    mounts: Mounts,
 }
 
 impl LiveState {
@@ -102,6 +114,16 @@ impl LiveState {
         self.probes.values()
     }
 
+    /// Mounts on which control groups opened files for writing.
+    pub fn written_mounts(&self) -> impl Iterator<Item = &WrittenMount> {
+        self.mounts.written()
+    }
+
+    /// These mounts, as they were last recorded.
+    pub fn known_mounts(&self) -> impl Iterator<Item = &KnownMount> {
+        self.mounts.known()
+    }
+
     /// The addresses of a network namespace, when they are known.
     pub fn namespace(&self, network_namespace: u32) -> Option<&NetworkNamespace> {
         self.namespaces.get(&network_namespace)
@@ -130,8 +152,24 @@ impl LiveState {
                 self.probes.insert(row.probe.clone(), row.clone());
             }
             Kind::Host(row) => self.host = Some(row.clone()),
-            Kind::File(_)
-            | Kind::CgroupStats(_)
+            Kind::File(event) => {
+                let cgroup = self.processes.get(&event.pid).and_then(|process| process.cgroup.as_deref());
+                if let Some(cgroup) = cgroup
+                    && !self.mounts.opened(event, cgroup, self.limits.mounts)
+                {
+                    self.overflow.mounts += 1;
+                }
+            }
+            Kind::Mount(row) => self.overflow.mounts += u64::from(!self.mounts.told(row, self.limits.mounts)),
+            Kind::FilesystemStats(row) => self.mounts.measured(row),
+            Kind::TaskDelays(row) => {
+                let process = self.processes.get(&row.pid);
+                if process.is_some_and(|process| process.process_start_ns == row.process_start_ns) {
+                    self.delays.insert(row.pid, row.clone());
+                }
+            }
+            Kind::CgroupStats(_)
+            | Kind::CgroupIo(_)
             | Kind::NodeStats(_)
             | Kind::DiskStats(_)
             | Kind::NetworkStats(_)
@@ -158,6 +196,9 @@ impl LiveState {
             .chain(cgroups)
             .chain(self.containers.values().cloned().map(Kind::Container))
             .chain(self.processes.values().cloned().map(Kind::ProcessSnapshot))
+            .chain(self.delays.values().cloned().map(Kind::TaskDelays))
+            .chain(self.mounts.known().map(|known| Kind::Mount(known.mount.clone())))
+            .chain(self.mounts.known().filter_map(|known| known.space.clone()).map(Kind::FilesystemStats))
             .chain(self.sockets.values().cloned().map(Kind::SocketSnapshot))
     }
 
@@ -213,6 +254,7 @@ impl LiveState {
                 if self.processes.get(&event.pid).is_some_and(|row| row.process_start_ns == process_start_ns)
                 {
                     self.processes.swap_remove(&event.pid);
+                    self.delays.swap_remove(&event.pid);
                 }
             }
             ProcessEventKind::OomKill | ProcessEventKind::Other => {}
@@ -270,6 +312,7 @@ impl LiveState {
                 self.cgroups.swap_remove(&key);
                 if !self.cgroups.values().any(|cgroup| cgroup.path == event.path) {
                     self.containers.remove(&event.path);
+                    self.mounts.removed(&event.path);
                 }
             }
             CgroupEventKind::Attached => {

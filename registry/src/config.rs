@@ -50,6 +50,8 @@ pub struct Limits {
     pub destinations: usize,
     /// Addresses that one container listens on.
     pub listens: usize,
+    /// Mounts that one container writes to, and disks that one control group uses, each.
+    pub disks: usize,
     /// Different findings of one container, and of all containers that are gone.
     pub findings: usize,
     /// Network namespaces, network interfaces, disks, and sources of losses, each.
@@ -68,6 +70,7 @@ impl Default for Limits {
             sockets: 1_000_000,
             destinations: 10_000,
             listens: 5_000,
+            disks: 1_000,
             findings: 1_000,
             host_objects: 10_000,
             label_bytes: 4_096,

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use aftertrace_schemas::UnixNanos;
 
 use crate::Limits;
-use crate::containers::ContainerIndex;
+use crate::containers::{ContainerIndex, Delays};
 use crate::maps::LookupMap;
 
 /// How long an ended process is remembered.
@@ -29,6 +29,8 @@ pub(crate) struct Process {
     pub(crate) application: Option<&'static str>,
     pub(crate) oom_victim: bool,
     pub(crate) alive: bool,
+    /// As last told.
+    pub(crate) delays: Delays,
 }
 
 /// All processes, alive and lately ended.

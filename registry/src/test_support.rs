@@ -310,13 +310,28 @@ pub(crate) fn socket(kind: SocketKind, id: u64, pid: u32, remote: Option<(&str, 
 
 pub(crate) fn usage(cgroup: &str, cpu_seconds: f64, anonymous_bytes: u64) -> CgroupStats {
     CgroupStats {
-        cgroup: cgroup.to_owned(),
         cpu_usage_ns: Some((cpu_seconds * 1e9) as u64),
         cpu_throttled_ns: Some(0),
-        cpu_limit_cores: None,
-        memory_limit_bytes: None,
         memory_anonymous_bytes: Some(anonymous_bytes),
         memory_mapped_file_bytes: Some(0),
         memory_cache_bytes: Some(0),
+        ..CgroupStats::new(cgroup)
+    }
+}
+
+pub(crate) fn mount(cgroup: &str, mount_point: &str) -> MountSnapshot {
+    MountSnapshot {
+        cgroup: cgroup.to_owned(),
+        mount_point: mount_point.to_owned(),
+        mounted: true,
+        mount_id: 40,
+        device_major: 8,
+        device_minor: 1,
+        file_system: "ext4".to_owned(),
+        source: "/dev/sda1".to_owned(),
+        device: "sda".to_owned(),
+        disk_major: Some(8),
+        disk_minor: Some(0),
+        volume: None,
     }
 }

@@ -192,8 +192,16 @@ observation_kinds! {
     Cgroup(CgroupEvent),
     /// What a container runtime says of a container.
     Container(ContainerSnapshot),
-    /// CPU and memory of a control group.
+    /// CPU, memory and pressure of a control group.
     CgroupStats(CgroupStats),
+    /// Block I/O of a control group on a device.
+    CgroupIo(CgroupIo),
+    /// How long a process waited.
+    TaskDelays(TaskDelays),
+    /// A mount that a container writes to.
+    Mount(MountSnapshot),
+    /// Size and use of a file system that a container writes to.
+    FilesystemStats(FilesystemStats),
     /// CPU, memory and uptime of the host.
     NodeStats(NodeStats),
     /// Counters of a block device.

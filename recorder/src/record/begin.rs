@@ -26,11 +26,14 @@ use crate::live_state::{Limits, LiveState};
 use crate::memory;
 use crate::sequencer::Sequencer;
 use crate::sources::Roots;
-use crate::sources::cgroups::{CgroupStatsSource, Hierarchies};
+use crate::sources::cgroups::{CgroupIoSource, CgroupStatsSource, Hierarchies};
 use crate::sources::clock::{Clock, ClockWatch, SystemClock};
 use crate::sources::command_cgroup::CommandCgroup;
+use crate::sources::delays::DelaySource;
+use crate::sources::delays::switch::SwitchedOn;
 use crate::sources::disks::DiskSource;
 use crate::sources::docker::{DockerConfig, DockerSource};
+use crate::sources::filesystems::FilesystemSource;
 use crate::sources::namespaces::NamespaceSource;
 use crate::sources::network::NetworkSource;
 use crate::sources::node::NodeSource;
@@ -81,6 +84,7 @@ impl<'a> Session<'a> {
             .transpose()?;
         let docker = DockerSource::start(DockerConfig::from_environment())
             .map_err(|error| RecordError::Host { what: "the Docker daemon", reason: error.to_string() })?;
+        let task_delays = switch_on_delays(config, &roots, observer);
         let probes = kernel.attach();
         let now = Instant::now();
         let mut session = Self {
@@ -100,6 +104,7 @@ impl<'a> Session<'a> {
             measuring: Measuring::start(sources(&roots, &hierarchies), config.interval, anchor, now),
             hierarchies,
             command_cgroup,
+            _task_delays: task_delays,
             roots,
             timers: Timers::new(config, now),
             scrapes: 0,
@@ -236,6 +241,9 @@ fn sources(roots: &Roots, hierarchies: &Hierarchies) -> Vec<Box<dyn Source>> {
         Box::new(NetworkSource::new(roots.clone())),
         Box::new(NamespaceSource::new(roots.clone())),
         Box::new(CgroupStatsSource::new(hierarchies.clone())),
+        Box::new(CgroupIoSource::new(hierarchies.clone())),
+        Box::new(DelaySource::new(roots.clone())),
+        Box::new(FilesystemSource::new(roots.clone())),
     ]
 }
 
@@ -273,6 +281,17 @@ fn command_cgroup(
             None
         }
     }
+}
+
+/// The kernel's accounting of block-I/O delays, when it was asked for and is off.
+fn switch_on_delays(config: &RecordConfig, roots: &Roots, observer: &mut dyn Observer) -> Option<SwitchedOn> {
+    if !config.set_sysctls {
+        return None;
+    }
+    SwitchedOn::new(roots).unwrap_or_else(|error| {
+        observer.warning(&format!("kernel.task_delayacct stays off: {error}"));
+        None
+    })
 }
 
 /// The path from the root of a hierarchy of a group that was given so, or as a path below its mount.

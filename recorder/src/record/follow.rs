@@ -157,6 +157,8 @@ fn subjects(live: &LiveState, scope: &Scope) -> Subjects {
         processes: live.processes().cloned().collect(),
         containers: live.containers().cloned().collect(),
         namespaces,
+        written_mounts: live.written_mounts().cloned().collect(),
+        known_mounts: live.known_mounts().cloned().collect(),
         upstreams,
     }
 }

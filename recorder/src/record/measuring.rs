@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use aftertrace_schemas::Kind;
 use aftertrace_schemas::column::Timestamp;
 use aftertrace_schemas::manifest::Anchor;
-use aftertrace_schemas::tables::{ProbeState, ProbeStatus, SourceStats};
+use aftertrace_schemas::tables::{Loss, ProbeState, ProbeStatus, SourceStats};
 
 use super::timer::Timer;
 use crate::sources::clock::{Clock, SystemClock};
@@ -32,6 +32,7 @@ struct Round {
 struct Worker {
     name: &'static str,
     deadline: Duration,
+    interval: Duration,
     timer: Timer,
     requests: Sender<Arc<Subjects>>,
     rounds: Receiver<Round>,
@@ -195,6 +196,7 @@ impl Worker {
         Ok(Self {
             name,
             deadline,
+            interval,
             timer: Timer::due_at_once(interval, now),
             requests,
             rounds,
@@ -218,7 +220,7 @@ impl Worker {
 
     fn ended(
         &mut self,
-        round: Round,
+        mut round: Round,
         anchor: &Anchor,
         rows: &mut Vec<(u64, Kind)>,
         warnings: &mut Vec<String>,
@@ -227,10 +229,25 @@ impl Worker {
         self.stats.rounds += 1;
         self.stats.duration_ns += u64::try_from(round.took.as_nanos()).unwrap_or(u64::MAX);
         self.stats_changed = true;
+        let to = anchor.unix_ns(round.ended_boot_ns);
+        let interval_ns = i64::try_from(self.interval.as_nanos()).unwrap_or(i64::MAX);
+        for missed in round.rows.take_missed() {
+            rows.push((
+                u64::MAX,
+                Kind::Loss(Loss {
+                    source: format!("source/{}", self.name),
+                    cause: missed.cause.to_owned(),
+                    subject: Some(missed.subject),
+                    lost: 1,
+                    from: Timestamp(to.saturating_sub(interval_ns)),
+                    to: Timestamp(to),
+                }),
+            ));
+        }
         rows.extend(round.rows.into_inner());
         match round.outcome {
             Ok(()) => {
-                self.stats.succeeded = Some(Timestamp(anchor.unix_ns(round.ended_boot_ns)));
+                self.stats.succeeded = Some(Timestamp(to));
                 self.set_status(ProbeState::Active, None, rows, warnings);
             }
             Err(Unavailable { state, reason }) => {

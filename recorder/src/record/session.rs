@@ -25,6 +25,7 @@ use crate::sequencer::Sequencer;
 use crate::sources::cgroups::Hierarchies;
 use crate::sources::clock::{Clock, ClockWatch, SystemClock};
 use crate::sources::command_cgroup::CommandCgroup;
+use crate::sources::delays::switch::SwitchedOn;
 use crate::sources::namespaces::NamespaceSource;
 use crate::sources::processes::ProcessSource;
 use crate::sources::{Roots, own};
@@ -55,6 +56,8 @@ pub(crate) struct Session<'a> {
     pub(super) containers: Containers,
     pub(super) measuring: Measuring,
     pub(super) command_cgroup: Option<CommandCgroup>,
+    /// Held until the recording ends, however it does.
+    pub(super) _task_delays: Option<SwitchedOn>,
     pub(super) roots: Roots,
     pub(super) timers: Timers,
     /// Number of the latest scrape.

@@ -7,8 +7,10 @@
 pub mod cgroups;
 pub mod clock;
 pub mod command_cgroup;
+pub mod delays;
 pub mod disks;
 pub mod docker;
+pub mod filesystems;
 pub mod host;
 pub mod namespaces;
 pub mod network;

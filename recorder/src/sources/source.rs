@@ -10,6 +10,7 @@ use std::time::Duration;
 use aftertrace_schemas::Kind;
 use aftertrace_schemas::tables::{ContainerSnapshot, NetworkNamespace, ProbeState, ProcessSnapshot};
 
+use crate::live_state::{KnownMount, WrittenMount};
 use crate::sources::clock::{Clock, SystemClock};
 
 /// What a recording follows: what its sources may look at, and nothing else.
@@ -23,6 +24,10 @@ pub struct Subjects {
     pub containers: Vec<ContainerSnapshot>,
     /// Network namespaces as last seen, each with a process that is in it.
     pub namespaces: Vec<(NetworkNamespace, u32)>,
+    /// Mounts on which files were opened for writing.
+    pub written_mounts: Vec<WrittenMount>,
+    /// These mounts, as far as they were recorded, in that order.
+    pub known_mounts: Vec<KnownMount>,
     /// Peers of outbound connections that are open.
     pub upstreams: BTreeSet<Upstream>,
 }
@@ -38,9 +43,21 @@ pub struct Upstream {
     pub pid: u32,
 }
 
+/// What a source could not measure in a round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    /// Why, in a word.
+    pub cause: &'static str,
+    /// Of what.
+    pub subject: String,
+}
+
 /// Rows with the boot time, nanoseconds, at which each was read.
 #[derive(Debug, Default)]
-pub struct Rows(Vec<(u64, Kind)>);
+pub struct Rows {
+    rows: Vec<(u64, Kind)>,
+    missed: Vec<Missed>,
+}
 
 impl Rows {
     /// Adds a row of now.
@@ -50,12 +67,22 @@ impl Rows {
 
     /// Adds a row of another moment, nanoseconds of boot time.
     pub fn push_at(&mut self, boot_ns: u64, row: impl Into<Kind>) {
-        self.0.push((boot_ns, row.into()));
+        self.rows.push((boot_ns, row.into()));
+    }
+
+    /// Counts something that should have been measured and could not be.
+    pub fn miss(&mut self, cause: &'static str, subject: impl Into<String>) {
+        self.missed.push(Missed { cause, subject: subject.into() });
+    }
+
+    /// What could not be measured, since the last call.
+    pub fn take_missed(&mut self) -> Vec<Missed> {
+        std::mem::take(&mut self.missed)
     }
 
     /// The rows.
     pub fn into_inner(self) -> Vec<(u64, Kind)> {
-        self.0
+        self.rows
     }
 }
 

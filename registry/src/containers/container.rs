@@ -6,8 +6,10 @@ use std::sync::Arc;
 use aftertrace_schemas::UnixNanos;
 
 use super::destinations::{Destinations, Totals};
+use super::disks::Disks;
 use super::listens::{Listens, NamespaceAddresses};
 use super::usage::Usage;
+use super::waiting::Waiting;
 use crate::Limits;
 use crate::findings::Incidents;
 use crate::losses::Drops;
@@ -37,6 +39,8 @@ pub(crate) struct Container {
     pub(crate) past: Totals,
     pub(crate) listens: Listens,
     pub(crate) usage: Usage,
+    pub(crate) waiting: Waiting,
+    pub(crate) disks: Disks,
     pub(crate) incidents: Incidents,
 }
 
@@ -58,6 +62,8 @@ impl Container {
             past: Totals::default(),
             listens: Listens::default(),
             usage: Usage::default(),
+            waiting: Waiting::default(),
+            disks: Disks::default(),
             incidents: Incidents::default(),
         }
     }
@@ -85,6 +91,20 @@ impl Container {
         if self.processes.remove(&key) && self.processes.is_empty() {
             self.empty_since = Some(time);
         }
+    }
+
+    /// A control group of it was made, so its counters begin at 0.
+    pub(crate) fn cgroup_created(&mut self, cgroup: &str) {
+        self.usage.created(cgroup);
+        self.waiting.created(cgroup);
+        self.disks.created(cgroup);
+    }
+
+    /// A control group of it was removed.
+    pub(crate) fn cgroup_removed(&mut self, cgroup: &str) {
+        self.usage.remove(cgroup);
+        self.waiting.remove(cgroup);
+        self.disks.remove(cgroup);
     }
 
     /// A live process is of this type from now on, and not of that.
@@ -126,6 +146,8 @@ impl Container {
         self.destinations.merge(other.destinations, time, limits, drops);
         self.listens.merge(other.listens, time, limits, drops);
         self.usage.merge(other.usage);
+        self.waiting.merge(other.waiting);
+        self.disks.merge(other.disks);
         self.incidents.merge(other.incidents, limits, drops);
         for (application, count) in other.applications {
             *self.applications.entry(application).or_default() += count;
@@ -160,6 +182,8 @@ impl Container {
             collector.add(&definitions::APPLICATION_TYPE, [("application_type", application.into())], 1.0);
         }
         self.usage.collect(collector);
+        self.waiting.collect(collector);
+        self.disks.collect(collector);
         self.listens.collect(namespaces, collector);
         self.destinations.collect(collector);
         collector.end_container();

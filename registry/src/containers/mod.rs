@@ -3,9 +3,12 @@
 
 mod container;
 mod destinations;
+mod disks;
+mod group_counters;
 mod identities;
 mod listens;
 mod usage;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -15,6 +18,7 @@ pub(crate) use container::Container;
 pub(crate) use destinations::Destination;
 pub(crate) use identities::Identities;
 pub(crate) use listens::{ListenKey, NamespaceAddresses};
+pub(crate) use waiting::Delays;
 
 use crate::Limits;
 use crate::losses::{Dropped, Drops};

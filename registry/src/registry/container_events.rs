@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use aftertrace_schemas::UnixNanos;
 use aftertrace_schemas::tables::{
-    CgroupEvent, CgroupEventKind, CgroupStats, ContainerSnapshot, NetworkNamespace,
+    CgroupEvent, CgroupEventKind, CgroupIo, CgroupStats, ContainerSnapshot, FilesystemStats, MountSnapshot,
+    NetworkNamespace,
 };
 
 use super::Registry;
@@ -21,13 +22,13 @@ impl Registry {
             CgroupEventKind::Created => {
                 self.identities.set_removed(&row.path, None);
                 if let Some(container) = self.known_container(&row.path) {
-                    container.usage.created(&row.path);
+                    container.cgroup_created(&row.path);
                 }
             }
             CgroupEventKind::Removed => {
                 self.identities.set_removed(&row.path, Some(time));
                 if let Some(container) = self.known_container(&row.path) {
-                    container.usage.remove(&row.path);
+                    container.cgroup_removed(&row.path);
                 }
             }
             CgroupEventKind::Attached => {
@@ -51,9 +52,32 @@ impl Registry {
         {
             if container.usage.has_room(&row.cgroup, limit) {
                 container.usage.update(row, time);
+                container.waiting.update(row);
             } else {
                 self.drops.count(Dropped::Cgroups, time);
             }
+        }
+    }
+
+    pub(super) fn cgroup_io(&mut self, time: UnixNanos, row: &CgroupIo) {
+        if let Some(container) = self.resolve(&row.cgroup, time)
+            && let Some(container) = self.containers.get_mut(container)
+        {
+            container.disks.io(row, &self.config.limits, &mut self.drops, time);
+        }
+    }
+
+    pub(super) fn mount(&mut self, time: UnixNanos, row: &MountSnapshot) {
+        if let Some(container) = self.resolve(&row.cgroup, time)
+            && let Some(container) = self.containers.get_mut(container)
+        {
+            container.disks.mount(row, &self.config.limits, &mut self.drops, time);
+        }
+    }
+
+    pub(super) fn filesystem_stats(&mut self, row: &FilesystemStats) {
+        if let Some(container) = self.known_container(&row.cgroup) {
+            container.disks.space(row);
         }
     }
 

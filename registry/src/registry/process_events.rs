@@ -1,11 +1,11 @@
 //! Observations of processes.
 
 use aftertrace_schemas::UnixNanos;
-use aftertrace_schemas::tables::{ProcessEvent, ProcessEventKind, ProcessSnapshot};
+use aftertrace_schemas::tables::{ProcessEvent, ProcessEventKind, ProcessSnapshot, TaskDelays};
 
 use super::Registry;
 use crate::application_type::application_type;
-use crate::containers::ContainerIndex;
+use crate::containers::{ContainerIndex, Delays};
 use crate::findings::{FindingKind, Incident, kind_of_signal};
 use crate::losses::{Dropped, Tally};
 use crate::processes::{Process, ProcessKey};
@@ -46,6 +46,19 @@ impl Registry {
         let key = ProcessKey { pid: row.pid, start_ns: row.process_start_ns };
         self.ensure_process(time, key, row.cgroup.as_deref(), Some(row.parent_pid), row.network_namespace);
         self.runs(key, application_type(&row.arguments, row.executable.as_deref()));
+    }
+
+    pub(super) fn task_delays(&mut self, row: &TaskDelays) {
+        let key = ProcessKey { pid: row.pid, start_ns: row.process_start_ns };
+        // After its end the pid may be another process's.
+        let Some(process) = self.processes.get_mut(key).filter(|process| process.alive) else {
+            return;
+        };
+        let now = Delays { cpu_ns: Some(row.cpu_delay_ns), block_io_ns: row.block_io_delay_ns };
+        let growth = process.delays.advance(now);
+        if let Some(container) = process.container.and_then(|index| self.containers.get_mut(index)) {
+            container.waiting.delayed(growth);
+        }
     }
 
     fn container_of(&self, key: ProcessKey) -> Option<ContainerIndex> {
@@ -91,6 +104,7 @@ impl Registry {
             application: parent.and_then(|parent| parent.application),
             oom_victim: false,
             alive: true,
+            delays: Delays::default(),
         };
         if !self.processes.insert(key, process, &self.config.limits) {
             self.drops.count(Dropped::Processes, time);

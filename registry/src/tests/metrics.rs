@@ -9,9 +9,38 @@ fn shop() -> Scenario {
     scenario.start(100, WEB);
     scenario.exec(100, &["/usr/sbin/nginx"]);
     scenario.apply(CgroupStats {
+        cpu_pressure_some_ns: Some(1_500_000_000),
+        cpu_pressure_full_ns: Some(0),
+        memory_pressure_some_ns: Some(2_000_000),
+        memory_pressure_full_ns: Some(1_000_000),
+        io_pressure_some_ns: Some(4_000_000),
+        io_pressure_full_ns: Some(3_000_000),
         cpu_limit_cores: Some(0.5),
         memory_limit_bytes: Some(64 << 20),
         ..usage(WEB, 1.25, 4_096)
+    });
+    scenario.apply(TaskDelays {
+        pid: 100,
+        process_start_ns: start_ns(100),
+        cpu_delay_ns: 2_500_000_000,
+        block_io_delay_ns: Some(500_000_000),
+    });
+    scenario.apply(mount(WEB, "/data"));
+    scenario.apply(FilesystemStats {
+        cgroup: WEB.to_owned(),
+        mount_point: "/data".to_owned(),
+        size_bytes: Some(1 << 30),
+        free_bytes: Some(1 << 29),
+        available_bytes: Some(1 << 28),
+    });
+    scenario.apply(CgroupIo {
+        cgroup: WEB.to_owned(),
+        device_major: 8,
+        device_minor: 0,
+        reads: 3,
+        writes: 4,
+        read_bytes: 12_288,
+        written_bytes: 16_384,
     });
     scenario.listen(9, 100, ("10.0.0.9", 80));
     scenario.connect(1, 100, ("10.0.0.5", 5432));

@@ -4,6 +4,7 @@
 
 mod connections;
 mod containers;
+mod disks;
 mod findings;
 mod limits;
 mod listens;

@@ -110,6 +110,32 @@ fn others() -> impl Strategy<Value = Kind> {
             let (cpu_usage_ns, cpu_throttled_ns) = (Some(cpu_ns), Some(throttled_ns));
             CgroupStats { cpu_usage_ns, cpu_throttled_ns, ..usage(&cgroup, 0.0, cpu_ns) }.into()
         }),
+        (cgroup(), 0..3_u32, number()).prop_map(|(cgroup, device_minor, value)| CgroupIo {
+            cgroup,
+            device_major: 8,
+            device_minor,
+            reads: value,
+            writes: value,
+            read_bytes: value,
+            written_bytes: value,
+        }
+        .into()),
+        (pid(), number(), proptest::option::of(number())).prop_map(
+            |(pid, cpu_delay_ns, block_io_delay_ns)| TaskDelays {
+                pid,
+                process_start_ns: start_ns(pid),
+                cpu_delay_ns,
+                block_io_delay_ns,
+            }
+            .into()
+        ),
+        (cgroup(), "/[ab]?", any::<bool>(), 0..3_u32).prop_map(|(cgroup, point, mounted, disk_minor)| {
+            MountSnapshot { mounted, disk_minor: Some(disk_minor), ..mount(&cgroup, &point) }.into()
+        }),
+        (cgroup(), "/[ab]?", proptest::option::of(number())).prop_map(|(cgroup, mount_point, bytes)| {
+            let (size_bytes, free_bytes, available_bytes) = (bytes, bytes, bytes);
+            FilesystemStats { cgroup, mount_point, size_bytes, free_bytes, available_bytes }.into()
+        }),
         (any::<String>(), number(), any::<i64>()).prop_map(|(source, lost, at)| {
             let (from, to) = (Timestamp(at), Timestamp(at));
             Loss { source, cause: "ring_full".to_owned(), subject: None, lost, from, to }.into()

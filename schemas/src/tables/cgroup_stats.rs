@@ -1,7 +1,7 @@
-//! `cgroup_stats`: CPU and memory of control groups, v1 and v2.
+//! `cgroup_stats`: CPU, memory and pressure of control groups, v1 and v2.
 
 table! {
-    /// CPU and memory of a control group. A value is absent where the kernel does not give it.
+    /// CPU, memory and pressure of a control group. A value is absent where the kernel does not give it.
     pub struct CgroupStats in "cgroup_stats" as CgroupStats {
         /// Path of the control group.
         [Dictionary] cgroup: String,
@@ -19,5 +19,39 @@ table! {
         [ByteStreamSplit] memory_mapped_file_bytes: Option<u64>,
         /// Page cache, bytes (v1 `total_cache`, v2 `file`).
         [ByteStreamSplit] memory_cache_bytes: Option<u64>,
+        /// Time in which some of its tasks waited for a CPU, nanoseconds (v2 `cpu.pressure`).
+        [Delta] cpu_pressure_some_ns: Option<u64>,
+        /// Time in which all of its tasks waited for a CPU at once, nanoseconds.
+        [Delta] cpu_pressure_full_ns: Option<u64>,
+        /// Time in which some of its tasks waited for memory, nanoseconds (v2 `memory.pressure`).
+        [Delta] memory_pressure_some_ns: Option<u64>,
+        /// Time in which all of its tasks waited for memory at once, nanoseconds.
+        [Delta] memory_pressure_full_ns: Option<u64>,
+        /// Time in which some of its tasks waited for I/O, nanoseconds (v2 `io.pressure`).
+        [Delta] io_pressure_some_ns: Option<u64>,
+        /// Time in which all of its tasks waited for I/O at once, nanoseconds.
+        [Delta] io_pressure_full_ns: Option<u64>,
+    }
+}
+
+impl CgroupStats {
+    /// A row without values.
+    pub fn new(cgroup: &str) -> Self {
+        Self {
+            cgroup: cgroup.to_owned(),
+            cpu_usage_ns: None,
+            cpu_throttled_ns: None,
+            cpu_limit_cores: None,
+            memory_limit_bytes: None,
+            memory_anonymous_bytes: None,
+            memory_mapped_file_bytes: None,
+            memory_cache_bytes: None,
+            cpu_pressure_some_ns: None,
+            cpu_pressure_full_ns: None,
+            memory_pressure_some_ns: None,
+            memory_pressure_full_ns: None,
+            io_pressure_some_ns: None,
+            io_pressure_full_ns: None,
+        }
     }
 }

@@ -259,14 +259,13 @@ impl Story {
         for (at, cpu_s) in [(0, 0), (0, cpu_s)] {
             self.ms += at;
             self.push(CgroupStats {
-                cgroup: CONTAINER_CGROUP.to_owned(),
                 cpu_usage_ns: Some(50_000_000_000 + cpu_s * 1_500_000_000),
                 cpu_throttled_ns: Some(0),
-                cpu_limit_cores: None,
                 memory_limit_bytes: Some(64 << 20),
                 memory_anonymous_bytes: Some(memory_mib << 20),
                 memory_mapped_file_bytes: Some(0),
                 memory_cache_bytes: Some(1 << 20),
+                ..CgroupStats::new(CONTAINER_CGROUP)
             });
         }
     }

@@ -1,16 +1,18 @@
 //! Control groups: which hierarchies there are, what is in them, what they use.
 //!
 //! In: /proc/self/{mountinfo,cgroup} and the mounted trees. Out: `CgroupEvent` rows of kind `Existing`,
-//! `CgroupStats` rows, and [`CgroupPathIndex`], which knows the path of an id that the kernel side reports.
+//! `CgroupStats` and `CgroupIo` rows, and [`CgroupPathIndex`], which knows the path of an id that the kernel side reports.
 //! Works on v1, on v2 and on hosts with both (hybrid); with both, each value comes from the hierarchy that has it.
 
 mod index;
+mod io;
 mod scan;
 mod stats;
 
 use std::path::{Component, Path, PathBuf};
 
 pub use index::CgroupPathIndex;
+pub use io::CgroupIoSource;
 pub use scan::CgroupScan;
 pub use stats::CgroupStatsSource;
 

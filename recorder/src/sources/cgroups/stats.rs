@@ -1,4 +1,4 @@
-//! CPU and memory of a control group.
+//! CPU, memory and pressure of a control group.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use aftertrace_schemas::tables::CgroupStats;
 
 use super::super::file::FileReader;
 use super::super::source::{Rows, Source, Subjects, Unavailable};
-use super::super::text::{fields, keyed_number, number};
+use super::super::text::{fields, keyed_number, lines, number};
 use super::{FILE_LIMIT_BYTES, Hierarchies};
 
 /// A v1 limit above this is the kernel's way to say none.
@@ -32,16 +32,7 @@ impl CgroupStatsSource {
         let v1 =
             |controller| self.hierarchies.v1(controller).and_then(|hierarchy| hierarchy.directory_of(path));
         let (cpu, cpuacct, memory) = (v1("cpu"), v1("cpuacct"), v1("memory"));
-        let mut row = CgroupStats {
-            cgroup: path.to_owned(),
-            cpu_usage_ns: None,
-            cpu_throttled_ns: None,
-            cpu_limit_cores: None,
-            memory_limit_bytes: None,
-            memory_anonymous_bytes: None,
-            memory_mapped_file_bytes: None,
-            memory_cache_bytes: None,
-        };
+        let mut row = CgroupStats::new(path);
         // Directories of v1 first: where a controller has a hierarchy of its own, v2 does not have it.
         if let Some(directory) = cpuacct {
             row.cpu_usage_ns =
@@ -68,12 +59,14 @@ impl CgroupStatsSource {
         }
         if let Some(directory) = v2 {
             self.complete_from_v2(&directory, &mut row);
+            self.pressure_from_v2(&directory, &mut row);
         }
         let found = row.cpu_usage_ns.is_some()
             || row.cpu_throttled_ns.is_some()
             || row.cpu_limit_cores.is_some()
             || row.memory_limit_bytes.is_some()
-            || row.memory_anonymous_bytes.is_some();
+            || row.memory_anonymous_bytes.is_some()
+            || row.cpu_pressure_some_ns.is_some();
         found.then_some(row)
     }
 
@@ -99,6 +92,13 @@ impl CgroupStatsSource {
         }
     }
 
+    fn pressure_from_v2(&mut self, directory: &Path, row: &mut CgroupStats) {
+        let mut read = |name| self.text(directory, name).map(pressure).unwrap_or_default();
+        (row.cpu_pressure_some_ns, row.cpu_pressure_full_ns) = read("cpu.pressure");
+        (row.memory_pressure_some_ns, row.memory_pressure_full_ns) = read("memory.pressure");
+        (row.io_pressure_some_ns, row.io_pressure_full_ns) = read("io.pressure");
+    }
+
     fn text(&mut self, directory: &Path, name: &str) -> Option<&[u8]> {
         self.reader.read(&directory.join(name), FILE_LIMIT_BYTES).ok()
     }
@@ -117,6 +117,17 @@ impl Source for CgroupStatsSource {
         }
         Ok(())
     }
+}
+
+/// `some avg10=0.00 avg60=0.00 avg300=0.00 total=MICROSECONDS`, and the same with `full`, which old kernels don't have
+/// for the CPU: nanoseconds of both.
+fn pressure(text: &[u8]) -> (Option<u64>, Option<u64>) {
+    let total = |kind: &[u8]| {
+        let line = lines(text).find(|line| fields(line).next() == Some(kind))?;
+        let total = fields(line).find_map(|field| field.strip_prefix(b"total="))?;
+        number(total).map(|micros| micros.saturating_mul(NANOS_PER_MICRO))
+    };
+    (total(b"some"), total(b"full"))
 }
 
 /// A limit in cores. Numbers of microseconds are far below what a double holds exactly.

@@ -8,10 +8,11 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
-use aftertrace_schemas::tables::{CgroupEvent, CgroupEventKind, CgroupStats};
+use aftertrace_schemas::tables::{CgroupEvent, CgroupEventKind, CgroupIo, CgroupStats};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::super::source::{Rows, Source, Subjects};
 use super::*;
 
 const V1_MOUNTS: &str = "\
@@ -145,7 +146,6 @@ fn v1_values_come_from_each_controllers_hierarchy() {
     assert_eq!(
         CgroupStatsSource::new(hierarchies).read("/docker/abc").unwrap(),
         CgroupStats {
-            cgroup: "/docker/abc".to_owned(),
             cpu_usage_ns: Some(12_345_678),
             cpu_throttled_ns: Some(777),
             cpu_limit_cores: Some(1.5),
@@ -153,6 +153,7 @@ fn v1_values_come_from_each_controllers_hierarchy() {
             memory_anonymous_bytes: Some(200),
             memory_mapped_file_bytes: Some(30),
             memory_cache_bytes: Some(100),
+            ..CgroupStats::new("/docker/abc")
         }
     );
 }
@@ -211,6 +212,110 @@ fn on_a_hybrid_host_each_value_comes_from_the_hierarchy_that_has_it() {
     let (_directory, hierarchies) = host(&mounts, V1_MEMBERSHIPS, &files);
     let row = CgroupStatsSource::new(hierarchies).read("/a").unwrap();
     assert_eq!((row.cpu_usage_ns, row.memory_limit_bytes), (Some(5_000), Some(4_096)));
+}
+
+fn io(cgroup: &str, device: (u32, u32), counters: [u64; 4]) -> CgroupIo {
+    let [reads, writes, read_bytes, written_bytes] = counters;
+    let (device_major, device_minor) = device;
+    CgroupIo {
+        cgroup: cgroup.to_owned(),
+        device_major,
+        device_minor,
+        reads,
+        writes,
+        read_bytes,
+        written_bytes,
+    }
+}
+
+const BLKIO_MOUNT: &str = "35 31 0:33 / /sys/fs/cgroup/blkio rw,nosuid - cgroup cgroup rw,blkio\n";
+const BLKIO_MEMBERSHIP: &str = "7:blkio:/system.slice\n";
+const THROTTLE: &str = "sys/fs/cgroup/blkio/a/blkio.throttle.io";
+
+#[test]
+fn v1_block_io_is_that_of_the_group_with_those_below_it_where_the_kernel_sums_them() {
+    let (serviced, bytes) = (format!("{THROTTLE}_serviced"), format!("{THROTTLE}_service_bytes"));
+    let recursive = format!("{THROTTLE}_serviced_recursive");
+    let mut files = vec![
+        (serviced.as_str(), "8:0 Read 1\n8:0 Write 2\n8:0 Sync 3\n8:0 Total 3\n253:0 Read 0\nTotal 3\n"),
+        (bytes.as_str(), "8:0 Read 4096\n8:0 Write 8192\n8:0 Discard 0\n8:0 Total 12288\nTotal 12288\n"),
+    ];
+    let mounts = format!("{V1_MOUNTS}{BLKIO_MOUNT}");
+    let memberships = format!("{V1_MEMBERSHIPS}{BLKIO_MEMBERSHIP}");
+    let (_old_kernel, hierarchies) = host(&mounts, &memberships, &files);
+    let expected = [io("/a", (8, 0), [1, 2, 4096, 8192]), io("/a", (253, 0), [0; 4])];
+    assert_eq!(CgroupIoSource::new(hierarchies).read("/a"), expected);
+
+    files.push((recursive.as_str(), "8:0 Read 5\n8:0 Write 6\nTotal 11\n"));
+    let (_new_kernel, hierarchies) = host(&mounts, &memberships, &files);
+    let expected = [io("/a", (8, 0), [5, 6, 4096, 8192])];
+    assert_eq!(CgroupIoSource::new(hierarchies).read("/a"), expected);
+}
+
+#[test]
+fn v2_block_io_is_that_of_io_stat() {
+    let files = [(
+        "sys/fs/cgroup/a/io.stat",
+        "259:0 rbytes=90112 wbytes=4096 rios=11 wios=1 dbytes=0 dios=0\n7:0 \n8:16 rbytes=1 wbytes=2 rios=3 wios=4\n",
+    )];
+    let (_directory, hierarchies) = host(V2_MOUNTS, "0::/\n", &files);
+    let expected = [io("/a", (8, 16), [3, 4, 1, 2]), io("/a", (259, 0), [11, 1, 90112, 4096])];
+    let mut source = CgroupIoSource::new(hierarchies);
+    assert_eq!(source.read("/a"), expected);
+    assert_eq!(source.read("/gone"), []);
+}
+
+#[test]
+fn on_a_hybrid_host_block_io_comes_from_the_hierarchy_that_has_the_controller() {
+    let unified = "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+    let serviced = format!("{THROTTLE}_serviced");
+    let files = [
+        (serviced.as_str(), "8:0 Read 1\n8:0 Write 2\nTotal 3\n"),
+        ("sys/fs/cgroup/unified/a/cpu.pressure", PRESSURE),
+    ];
+    let mounts = format!("{V1_MOUNTS}{BLKIO_MOUNT}{unified}");
+    let (_in_v1, hierarchies) = host(&mounts, &format!("{V1_MEMBERSHIPS}{BLKIO_MEMBERSHIP}"), &files);
+    assert_eq!(CgroupIoSource::new(hierarchies.clone()).read("/a"), [io("/a", (8, 0), [1, 2, 0, 0])]);
+    let row = CgroupStatsSource::new(hierarchies).read("/a").unwrap();
+    assert_eq!(row.cpu_pressure_some_ns, Some(7_408_023_000));
+
+    let files = [("sys/fs/cgroup/unified/a/io.stat", "8:0 rbytes=1 wbytes=2 rios=3 wios=4\n")];
+    let (_in_v2, hierarchies) = host(&format!("{V1_MOUNTS}{unified}"), V1_MEMBERSHIPS, &files);
+    assert_eq!(CgroupIoSource::new(hierarchies).read("/a"), [io("/a", (8, 0), [3, 4, 1, 2])]);
+}
+
+#[test]
+fn a_v1_kernel_that_counts_nothing_on_any_disk_is_said() {
+    let root = "sys/fs/cgroup/blkio/blkio.throttle.io_serviced";
+    let mounts = format!("{V1_MOUNTS}{BLKIO_MOUNT}");
+    let memberships = format!("{V1_MEMBERSHIPS}{BLKIO_MEMBERSHIP}");
+    let subjects = Subjects { cgroups: ["/a".to_owned()].into(), ..Subjects::default() };
+    for (text, is_said) in [("Total 0\n", true), ("8:0 Read 1\nTotal 1\n", false)] {
+        let (_host, hierarchies) = host(&mounts, &memberships, &[(root, text)]);
+        let outcome = CgroupIoSource::new(hierarchies).measure(&subjects, &mut Rows::default());
+        assert_eq!(outcome.is_err_and(|said| said.reason.contains("6.10")), is_said);
+    }
+}
+
+const PRESSURE: &str = "\
+some avg10=1.50 avg60=0.23 avg300=2.00 total=7408023
+full avg10=0.00 avg60=0.00 avg300=0.00 total=12
+";
+
+#[test]
+fn pressure_is_the_total_of_each_resource_and_kind_as_far_as_there_are_files() {
+    let files = [
+        ("sys/fs/cgroup/a/cpu.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=5\n"),
+        ("sys/fs/cgroup/a/memory.pressure", PRESSURE),
+    ];
+    let (_directory, hierarchies) = host(V2_MOUNTS, "0::/\n", &files);
+    let row = CgroupStatsSource::new(hierarchies).read("/a").unwrap();
+    assert_eq!((row.cpu_pressure_some_ns, row.cpu_pressure_full_ns), (Some(5_000), None));
+    assert_eq!(
+        (row.memory_pressure_some_ns, row.memory_pressure_full_ns),
+        (Some(7_408_023_000), Some(12_000))
+    );
+    assert_eq!((row.io_pressure_some_ns, row.io_pressure_full_ns), (None, None));
 }
 
 #[test]

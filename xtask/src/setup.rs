@@ -102,6 +102,12 @@ const TOOLS: &[Tool] = &[
     },
     Tool { programs: &["curl"], package: "curl", why: "asks the live mode", purpose: Purpose::Test },
     Tool { programs: &["openssl"], package: "openssl", why: "makes certificates", purpose: Purpose::Test },
+    Tool {
+        programs: &["bindfs"],
+        package: "bindfs",
+        why: "a file system that tests can make hang",
+        purpose: Purpose::Test,
+    },
     Tool { programs: &["promtool"], package: "prometheus", why: "checks metrics", purpose: Purpose::Test },
     Tool { programs: &["perf"], package: "linux-perf", why: "is measured beside", purpose: Purpose::Bench },
     Tool { programs: &["bpftrace"], package: "bpftrace", why: "is measured beside", purpose: Purpose::Bench },

@@ -26,7 +26,7 @@ use crate::live_state::{Limits, LiveState};
 use crate::memory;
 use crate::sequencer::Sequencer;
 use crate::sources::Roots;
-use crate::sources::cgroups::{CgroupIoSource, CgroupStatsSource, Hierarchies};
+use crate::sources::cgroups::{CgroupIoSource, CgroupStatsSource, Hierarchies, enter_host_namespace};
 use crate::sources::clock::{Clock, ClockWatch, SystemClock};
 use crate::sources::command_cgroup::CommandCgroup;
 use crate::sources::delays::DelaySource;
@@ -49,6 +49,9 @@ impl<'a> Session<'a> {
         memory::keep_little();
         let roots = Roots::default();
         check_privileges(&roots, config.mount_tracefs)?;
+        if let Err(error) = enter_host_namespace(&roots) {
+            observer.warning(&format!("the host's cgroup namespace cannot be entered: {error}"));
+        }
         let hierarchies = Hierarchies::find(&roots);
         if let Some(warning) = hierarchies.warning() {
             observer.warning(&warning);
@@ -298,10 +301,10 @@ fn switch_on_delays(config: &RecordConfig, roots: &Roots, observer: &mut dyn Obs
 fn find_cgroup(hierarchies: &Hierarchies, given: &str) -> Result<String, RecordError> {
     let absolute = Path::new(given);
     for hierarchy in &hierarchies.all {
-        if let Ok(relative) = absolute.strip_prefix(&hierarchy.directory)
+        if let Some(path) = hierarchy.path_of(absolute)
             && absolute.is_dir()
         {
-            return Ok(format!("/{}", relative.display()));
+            return Ok(path);
         }
     }
     // An empty one, as an unset variable of a script gives it, must not stand for the whole host.

@@ -1,7 +1,7 @@
 //! The control group of its own that `record -- COMMAND` runs its command in.
 //!
-//! In: the hierarchies. Out: a directory in v2 and in the v1 hierarchies of cpu, cpuacct and memory, where there
-//! are such, and open `cgroup.procs` files that the child enters them by. Nothing is ever killed here: a group
+//! In: the hierarchies. Out: a directory in v2 and in the v1 hierarchies of cpu, cpuacct, memory and blkio, where
+//! there are such, and open `cgroup.procs` files that the child enters them by. Nothing is ever killed here: a group
 //! that still has processes at the end stays, and that is said.
 
 use std::fs::{self, File, OpenOptions};
@@ -16,8 +16,8 @@ use super::cgroups::{Hierarchies, Hierarchy};
 /// The group that all such groups are in.
 pub const PARENT: &str = "aftertrace-command";
 
-const V1_CONTROLLERS: [&str; 3] = ["cpu", "cpuacct", "memory"];
-const V2_CONTROLLERS: [&str; 2] = ["cpu", "memory"];
+const V1_CONTROLLERS: [&str; 4] = ["cpu", "cpuacct", "memory", "blkio"];
+const V2_CONTROLLERS: [&str; 3] = ["cpu", "memory", "io"];
 const NAME_LIMIT_CHARACTERS: usize = 64;
 /// Namesakes: another recording of the same process, or leftovers of one that was killed.
 const NAME_TRIES: u32 = 16;
@@ -29,7 +29,7 @@ const REMOVE_INTERVAL: Duration = Duration::from_millis(10);
 pub enum CommandCgroupError {
     /// No usable hierarchy is mounted.
     #[error(
-        "no control group hierarchy is mounted that the command could run in (cgroup v2, or v1 cpu, cpuacct, memory)"
+        "no control group hierarchy is mounted that the command could run in (cgroup v2, or v1 cpu, cpuacct, memory, blkio)"
     )]
     NoHierarchy,
     /// In no hierarchy could the directory be made.
@@ -73,7 +73,10 @@ impl CommandCgroup {
             name = format!("{base}-{attempt}");
         }
 
-        let mut group = Self { path: format!("/{PARENT}/{name}"), members: Vec::new(), warnings: Vec::new() };
+        // The part of the tree that is seen here, mostly all of it, is the same in all hierarchies.
+        let root = chosen.first().map_or("", |hierarchy| hierarchy.root.trim_end_matches('/'));
+        let mut group =
+            Self { path: format!("{root}/{PARENT}/{name}"), members: Vec::new(), warnings: Vec::new() };
         let mut reasons = Vec::new();
         for hierarchy in chosen {
             match group.join_hierarchy(hierarchy, &name) {

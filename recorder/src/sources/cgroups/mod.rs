@@ -6,6 +6,7 @@
 
 mod index;
 mod io;
+mod namespace;
 mod scan;
 mod stats;
 
@@ -13,12 +14,13 @@ use std::path::{Component, Path, PathBuf};
 
 pub use index::CgroupPathIndex;
 pub use io::CgroupIoSource;
+pub use namespace::enter_host_namespace;
 pub use scan::CgroupScan;
 pub use stats::CgroupStatsSource;
 
+use super::Roots;
 use super::file::FileReader;
 use super::text::{fields, lines, lossy, number_u32, unescape};
-use super::{Roots, read_namespace};
 
 /// Inode of the first cgroup namespace, fixed in the kernel (`PROC_CGROUP_INIT_INO`).
 const HOST_CGROUP_NAMESPACE: u32 = 0xEFFF_FFFB;
@@ -31,19 +33,29 @@ pub struct Hierarchy {
     pub id: u32,
     /// Controllers of a v1 hierarchy, or `name=NAME`; those available at the root of v2.
     pub controllers: Vec<String>,
-    /// Directory of its root group.
+    /// Directory of the group `root`.
     pub directory: PathBuf,
+    /// Path of the topmost group that can be seen: `/`, unless only a part of the hierarchy is mounted here.
+    pub root: String,
 }
 
 impl Hierarchy {
+    /// The path of the group whose directory this is; `None` when it is not in this hierarchy.
+    pub fn path_of(&self, directory: &Path) -> Option<String> {
+        let relative = directory.strip_prefix(&self.directory).ok()?;
+        Some(Path::new(&self.root).join(relative).to_string_lossy().trim_end_matches('/').to_owned())
+            .map(|path| if path.is_empty() { "/".to_owned() } else { path })
+    }
+
     /// Whether it is cgroup v2.
     pub fn is_v2(&self) -> bool {
         self.id == 0
     }
 
-    /// The directory of the group `path`; `None` when the path would lead out of the hierarchy.
+    /// The directory of the group `path`; `None` when that leads out of the hierarchy, or of the part that is seen.
     pub fn directory_of(&self, path: &str) -> Option<PathBuf> {
         let relative = Path::new(path.trim_start_matches('/'));
+        let relative = relative.strip_prefix(self.root.trim_start_matches('/')).ok()?;
         let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
         inside.then(|| {
             if relative.as_os_str().is_empty() {
@@ -60,8 +72,8 @@ impl Hierarchy {
 pub struct Hierarchies {
     /// By id.
     pub all: Vec<Hierarchy>,
-    /// The recorder is in a cgroup namespace of its own: paths are then as seen from there, and do not
-    /// match what the kernel side reports.
+    /// The calling thread is in a cgroup namespace of its own: paths are then as seen from there, and do not
+    /// match what the kernel side reports. [`enter_host_namespace`] mends that.
     pub namespaced: bool,
 }
 
@@ -73,16 +85,26 @@ impl Hierarchies {
             .read(&roots.proc_file("self/cgroup"), FILE_LIMIT_BYTES)
             .map(parse_memberships)
             .unwrap_or_default();
-        let mounts = reader
-            .read(&roots.proc_file("self/mountinfo"), FILE_LIMIT_BYTES)
-            .map(parse_mounts)
-            .unwrap_or_default();
+        let mut mounts = Vec::new();
+        // What a container does not mount, the first process does: its files are reached through its root.
+        for (file, base) in
+            [("self/mountinfo", roots.root.clone()), ("1/mountinfo", roots.proc_file("1/root"))]
+        {
+            let text = reader.read(&roots.proc_file(file), FILE_LIMIT_BYTES).unwrap_or_default();
+            mounts.extend(parse_mounts(text).map(|mount| (base.clone(), mount)));
+        }
+        // Whole hierarchies first, and of these the own mounts.
+        mounts.sort_by_key(|(_, mount)| mount.root != "/");
         let mut all: Vec<Hierarchy> = Vec::new();
-        for mount in mounts {
+        for (base, mount) in mounts {
             let id = if mount.v2 { Some(0) } else { hierarchy_id(&memberships, &mount.options) };
             // The first mount counts; later ones are bind mounts of it or of a part of it.
             let Some(id) = id.filter(|id| all.iter().all(|known| known.id != *id)) else { continue };
-            let directory = roots.path(&mount.point);
+            let directory = base.join(mount.point.trim_start_matches('/'));
+            // Of the first process, what the own mount namespace does not show may be out of reach.
+            if base != roots.root && !directory.is_dir() {
+                continue;
+            }
             let controllers = if mount.v2 {
                 let available = reader.read(&directory.join("cgroup.controllers"), FILE_LIMIT_BYTES);
                 fields(available.unwrap_or_default()).map(lossy).collect()
@@ -93,10 +115,10 @@ impl Hierarchies {
                     .map(|(_, names)| names.clone())
                     .unwrap_or_default()
             };
-            all.push(Hierarchy { id, controllers, directory });
+            all.push(Hierarchy { id, controllers, directory, root: mount.root });
         }
         all.sort_by_key(|hierarchy| hierarchy.id);
-        let namespace = read_namespace(&roots.proc_file("self/ns/cgroup"));
+        let namespace = namespace::own(roots);
         Self { all, namespaced: namespace.is_some_and(|inode| inode != HOST_CGROUP_NAMESPACE) }
     }
 
@@ -123,8 +145,8 @@ impl Hierarchies {
             return Some("no control group hierarchy is mounted: containers cannot be told apart".to_owned());
         }
         self.namespaced.then(|| {
-            "the recorder runs in a cgroup namespace of its own (a container without --cgroupns=host): \
-             it sees only the control groups below its own"
+            "the recorder runs in a cgroup namespace of its own and cannot enter the host's: it sees only the control \
+             groups below its own (a container needs --pid=host and CAP_SYS_ADMIN, or --cgroupns=host)"
                 .to_owned()
         })
     }
@@ -133,17 +155,15 @@ impl Hierarchies {
 #[derive(Debug, PartialEq, Eq)]
 struct Mount {
     v2: bool,
-    /// The mount shows the whole hierarchy.
-    whole: bool,
+    /// Path of the group that is mounted.
+    root: String,
     point: String,
     options: Vec<String>,
 }
 
-/// The cgroup mounts in mountinfo, those of whole hierarchies first.
-fn parse_mounts(text: &[u8]) -> Vec<Mount> {
-    let mut mounts: Vec<Mount> = lines(text).filter_map(parse_mount).collect();
-    mounts.sort_by_key(|mount| !mount.whole);
-    mounts
+/// The cgroup mounts in mountinfo.
+fn parse_mounts(text: &[u8]) -> impl Iterator<Item = Mount> {
+    lines(text).filter_map(parse_mount)
 }
 
 /// `ID PARENT MAJ:MIN ROOT POINT OPTIONS [OPTIONAL...] - TYPE SOURCE SUPER_OPTIONS`
@@ -160,7 +180,8 @@ fn parse_mount(line: &[u8]) -> Option<Mount> {
     let options = after.nth(1).unwrap_or_default().split(|byte| *byte == b',').map(lossy).collect();
     // Seen from inside a cgroup namespace, the root above one's own is written /../..
     let whole = root == b"/" || root.split(|byte| *byte == b'/').skip(1).all(|part| part == b"..");
-    Some(Mount { v2, whole, point: unescape(point), options })
+    let root = if whole { "/".to_owned() } else { unescape(root) };
+    Some(Mount { v2, root, point: unescape(point), options })
 }
 
 /// `ID:CONTROLLERS:PATH` lines of /proc/self/cgroup.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::Path;
 
 use aftertrace_schemas::tables::{CgroupEvent, CgroupEventKind};
 
@@ -38,9 +39,13 @@ impl Hierarchies {
 }
 
 fn scan_hierarchy(hierarchy: &Hierarchy, path: &str, scan: &mut CgroupScan) {
-    let Some(top) = hierarchy.directory_of(path) else { return };
+    let mut top_path = format!("/{}", path.trim_matches('/'));
+    if Path::new(&hierarchy.root).starts_with(&top_path) {
+        // Of what is asked for, only a part can be seen.
+        top_path.clone_from(&hierarchy.root);
+    }
+    let Some(top) = hierarchy.directory_of(&top_path) else { return };
     let Ok(metadata) = fs::metadata(&top) else { return };
-    let top_path = format!("/{}", path.trim_matches('/'));
     push(hierarchy, metadata.ino(), top_path.clone(), scan);
     let mut pending = vec![(top, top_path)];
     while let Some((directory, path)) = pending.pop() {

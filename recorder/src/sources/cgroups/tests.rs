@@ -1,3 +1,4 @@
+#![allow(unsafe_code, reason = "a thread gets a namespace of its own")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -97,6 +98,87 @@ fn a_cgroup_namespace_and_a_host_without_cgroups_are_said() {
 
     let warning = Hierarchies::find(&Roots::below(Path::new("/nonexistent"))).warning().unwrap();
     assert!(warning.contains("no control group"), "{warning}");
+}
+
+/// A container with a cgroup namespace of its own and `--pid=host`.
+fn namespaced(own_mounts: &str, files: &[(&str, &str)]) -> (TempDir, Hierarchies) {
+    let mut all = vec![("proc/1/mountinfo", V2_MOUNTS)];
+    all.extend_from_slice(files);
+    host(own_mounts, "0::/\n", &all)
+}
+
+#[test]
+fn a_container_that_has_the_hosts_tree_mounted_reads_it_there() {
+    let own = "50 40 0:38 / /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n51 40 0:38 /../../.. /host/cgroup ro - cgroup2 cgroup2 rw\n";
+    let files = [
+        ("host/cgroup/docker/abc/cpu.stat", "usage_usec 5\n"),
+        ("proc/1/root/sys/fs/cgroup/cgroup.procs", ""),
+    ];
+    // Before the host's namespace is entered, the own part is called `/` too, and comes first.
+    let (directory, hierarchies) = namespaced(&own.replace(" / ", " /docker/own "), &files);
+    assert_eq!(summary(&directory, &hierarchies), ["0  /host/cgroup"]);
+    assert!(CgroupStatsSource::new(hierarchies).read("/docker/abc").is_some());
+}
+
+#[test]
+fn a_container_without_the_hosts_tree_reads_it_through_the_first_process() {
+    let own = "50 40 0:38 /docker/own /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n";
+    let files = [("proc/1/root/sys/fs/cgroup/docker/abc/cpu.stat", "usage_usec 5\n")];
+    let (directory, hierarchies) = namespaced(own, &files);
+    assert_eq!(summary(&directory, &hierarchies), ["0  /proc/1/root/sys/fs/cgroup"]);
+    assert!(CgroupStatsSource::new(hierarchies).read("/docker/abc").is_some());
+}
+
+#[test]
+fn where_only_a_part_of_the_tree_can_be_seen_paths_are_still_those_of_the_host() {
+    let own = "50 40 0:38 /docker/own /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n";
+    let files = [
+        ("sys/fs/cgroup/cpu.stat", "usage_usec 5\n"),
+        ("sys/fs/cgroup/inner/cpu.stat", "usage_usec 6\n"),
+        ("sys/fs/cgroup/docker/own/cpu.stat", "usage_usec 7\n"),
+    ];
+    let (directory, hierarchies) = host(own, "0::/\n", &files);
+    let paths = |below: &str| {
+        let mut paths: Vec<String> =
+            hierarchies.scan_below(below).groups.into_iter().map(|group| group.path).collect();
+        paths.sort_unstable();
+        paths
+    };
+    assert_eq!(paths("/docker/own/inner"), ["/docker/own/inner"]);
+    assert!(paths("/").iter().all(|path| path.starts_with("/docker/own")), "{:?}", paths("/"));
+    assert_eq!(paths("/docker/other"), [""; 0]);
+    let below_mount = directory.path().join("sys/fs/cgroup/inner");
+    assert_eq!(hierarchies.all[0].path_of(&below_mount).as_deref(), Some("/docker/own/inner"));
+    let mut source = CgroupStatsSource::new(hierarchies);
+    let usage = |row: Option<CgroupStats>| row.and_then(|row| row.cpu_usage_ns);
+    assert_eq!(usage(source.read("/docker/own")), Some(5_000));
+    assert_eq!(usage(source.read("/docker/own/inner")), Some(6_000));
+    assert_eq!(usage(source.read("/docker/other")), None);
+}
+
+#[test]
+fn a_thread_in_a_cgroup_namespace_of_its_own_finds_back_to_the_hosts() {
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "CI must run this test as root");
+        return;
+    }
+    // This process takes the place of the first one, into which not every root may look.
+    let first = tempfile::tempdir().unwrap();
+    let roots = Roots { proc: first.path().to_owned(), ..Roots::default() };
+    symlink(format!("/proc/{}", std::process::id()), roots.proc_file("1")).unwrap();
+    symlink("/proc/thread-self", roots.proc_file("thread-self")).unwrap();
+    let path = || fs::read_to_string("/proc/1/cgroup").unwrap();
+    let there = || {
+        // SAFETY: the thread shares nothing of what is left: only its own view of control groups changes.
+        unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWCGROUP) }.unwrap();
+        let inside = namespace::own(&roots);
+        enter_host_namespace(&roots).unwrap();
+        (inside, namespace::own(&roots), path())
+    };
+    let (inside, after, seen) = std::thread::scope(|scope| scope.spawn(there).join().unwrap());
+    let host = crate::sources::read_namespace(Path::new("/proc/self/ns/cgroup"));
+    assert!(host.is_some() && inside != host);
+    assert_eq!((after, seen), (host, path()));
 }
 
 #[test]
@@ -371,12 +453,13 @@ fn the_hierarchies_of_this_machine_are_found_and_their_root_has_a_row() {
 proptest! {
     #[test]
     fn no_bytes_make_the_parsers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-        let _ = (parse_mounts(&bytes), parse_memberships(&bytes), parse_mount(&bytes));
+        let _ = (parse_mounts(&bytes).count(), parse_memberships(&bytes), parse_mount(&bytes));
     }
 
     #[test]
     fn no_path_leads_out_of_a_hierarchy(path in "[a./]{0,20}") {
-        let hierarchy = Hierarchy { id: 0, controllers: Vec::new(), directory: PathBuf::from("/cg") };
+        let (directory, root) = (PathBuf::from("/cg"), "/".to_owned());
+        let hierarchy = Hierarchy { id: 0, controllers: Vec::new(), directory, root };
         if let Some(directory) = hierarchy.directory_of(&path) {
             prop_assert!(directory.starts_with("/cg") && !directory.to_string_lossy().contains("/../"));
         }

@@ -21,7 +21,8 @@ pub(super) fn disk_of(roots: &Roots, mount: &Mount) -> Option<Disk> {
     } else {
         // btrfs has numbers of its own, but names the device.
         let path = mount.source.strip_prefix("/dev/")?;
-        let device = std::fs::metadata(roots.proc_file("1/root/dev").join(path)).ok()?.rdev();
+        let places = [roots.proc_file("1/root/dev"), roots.path("/dev")];
+        let device = places.iter().find_map(|dev| std::fs::metadata(dev.join(path)).ok())?.rdev();
         (rustix::fs::major(device), rustix::fs::minor(device))
     };
     whole(roots, device)

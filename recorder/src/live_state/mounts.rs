@@ -105,3 +105,92 @@ impl Mounts {
         self.known.values()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use aftertrace_schemas::tables::FileEventKind;
+
+    use super::*;
+
+    fn opened(mount_id: i32) -> FileEvent {
+        FileEvent {
+            kind: FileEventKind::Open,
+            pid: 7,
+            process_start_ns: 0,
+            fd: 3,
+            path: "/data/x".to_owned(),
+            flags: 1,
+            device_major: 8,
+            device_minor: 1,
+            inode: 5,
+            mount_id,
+        }
+    }
+
+    fn mount(cgroup: &str, mount_id: i32) -> MountSnapshot {
+        MountSnapshot {
+            cgroup: cgroup.to_owned(),
+            mount_point: format!("/{mount_id}"),
+            mounted: true,
+            mount_id,
+            device_major: 8,
+            device_minor: 1,
+            file_system: "ext4".to_owned(),
+            source: "/dev/sda1".to_owned(),
+            device: "sda".to_owned(),
+            disk_major: None,
+            disk_minor: None,
+            volume: None,
+        }
+    }
+
+    fn space(mount: &MountSnapshot) -> FilesystemStats {
+        FilesystemStats {
+            cgroup: mount.cgroup.clone(),
+            mount_point: mount.mount_point.clone(),
+            size_bytes: Some(1),
+            free_bytes: None,
+            available_bytes: None,
+        }
+    }
+
+    #[test]
+    fn many_files_on_one_mount_are_one_mount_and_what_does_not_fit_is_said() {
+        let mut mounts = Mounts::default();
+        for _ in 0..3 {
+            assert!(mounts.opened(&opened(1), "/a", 2));
+        }
+        assert!(mounts.opened(&opened(1), "/b", 2));
+        assert!(!mounts.opened(&opened(2), "/b", 2));
+        let written: Vec<_> = mounts.written().map(|mount| (mount.cgroup.as_str(), mount.mount_id)).collect();
+        assert_eq!(written, [("/a", 1), ("/b", 1)]);
+        assert!(mounts.told(&mount("/a", 1), 1) && !mounts.told(&mount("/b", 1), 1));
+    }
+
+    #[test]
+    fn a_mount_keeps_its_figures_when_it_is_told_again_and_is_forgotten_when_it_is_gone() {
+        let mut mounts = Mounts::default();
+        mounts.opened(&opened(1), "/a", 9);
+        mounts.told(&mount("/a", 1), 9);
+        mounts.measured(&space(&mount("/a", 1)));
+        mounts.told(&mount("/a", 1), 9);
+        assert_eq!(mounts.known().next().unwrap().space, Some(space(&mount("/a", 1))));
+        mounts.told(&MountSnapshot { mounted: false, ..mount("/a", 1) }, 9);
+        assert_eq!((mounts.known().count(), mounts.written().count()), (0, 0));
+        mounts.measured(&space(&mount("/a", 1)));
+        assert!(mounts.opened(&opened(2), "/a", 1), "there is room again");
+    }
+
+    #[test]
+    fn a_removed_control_group_takes_its_mounts_with_it_and_no_others() {
+        let mut mounts = Mounts::default();
+        for cgroup in ["/a", "/b"] {
+            mounts.opened(&opened(1), cgroup, 9);
+            mounts.told(&mount(cgroup, 1), 9);
+        }
+        mounts.removed("/a");
+        assert_eq!(mounts.written().map(|mount| mount.cgroup.as_str()).collect::<Vec<_>>(), ["/b"]);
+        assert_eq!(mounts.known().map(|known| known.mount.cgroup.as_str()).collect::<Vec<_>>(), ["/b"]);
+    }
+}

@@ -67,8 +67,9 @@ fn v2_controllers_are_enabled_where_they_are_not_and_a_refusal_is_a_warning() {
     let warnings = enable_controllers(&v2, &parent);
     assert_eq!(warnings.len(), 3);
     assert!(warnings[0].starts_with("cannot enable cpu in"), "{warnings:?}");
-    // Of an ordinary file, the last write is what is left.
-    assert_eq!(fs::read_to_string(root.path().join("h0/cgroup.subtree_control")).unwrap(), "+io");
+    // An ordinary file keeps the last write over those before it.
+    let written = fs::read_to_string(root.path().join("h0/cgroup.subtree_control")).unwrap();
+    assert!(written.starts_with("+io"), "{written}");
 }
 
 #[test]

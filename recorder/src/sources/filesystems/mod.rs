@@ -85,11 +85,8 @@ impl FilesystemSource {
             if namespaces.len() >= WAYS || namespaces.contains(&namespace) && namespace.is_some() {
                 continue;
             }
-            if !round.mounts.contains_key(&pid) {
-                let mounts = self.read_mounts(pid);
-                round.mounts.insert(pid, mounts);
-            }
-            let Some(Some(mounts)) = round.mounts.get(&pid) else { continue };
+            let mounts = round.mounts.entry(pid).or_insert_with(|| self.read_mounts(pid));
+            let Some(mounts) = mounts else { continue };
             namespaces.insert(namespace);
             let device = (written.device_major, written.device_minor);
             let found = mounts.iter().find(|mount| mount.id == written.mount_id && mount.device == device);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use aftertrace_schemas::column::Timestamp;
 use aftertrace_schemas::tables::{
-    CgroupEvent, CgroupEventKind, ContainerSnapshot, HostSnapshot, NetworkNamespace, ProbeStatus,
+    CgroupEvent, CgroupEventKind, ContainerSnapshot, HostSnapshot, LogFile, NetworkNamespace, ProbeStatus,
     ProcessEvent, ProcessEventKind, ProcessSnapshot, SocketKind, SocketSnapshot, TcpEvent, TcpEventKind,
 };
 use aftertrace_schemas::{Kind, Observation, UnixNanos};
@@ -23,11 +23,13 @@ pub struct Limits {
     pub sockets: usize,
     /// Control groups.
     pub cgroups: usize,
+    /// Log files.
+    pub log_files: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { processes: 131_072, sockets: 262_144, cgroups: 65_536 }
+        Self { processes: 131_072, sockets: 262_144, cgroups: 65_536, log_files: 16_384 }
     }
 }
 
@@ -40,6 +42,8 @@ pub struct Overflow {
     pub sockets: u64,
     /// Control groups.
     pub cgroups: u64,
+    /// Log files.
+    pub log_files: u64,
 }
 
 /// What is alive. See the module.
@@ -52,6 +56,8 @@ pub struct LiveState {
     namespaces: BTreeMap<u32, NetworkNamespace>,
     cgroups: IndexMap<(u32, u64), CgroupEvent, FxBuildHasher>,
     containers: BTreeMap<String, ContainerSnapshot>,
+    /// By control group and path.
+    log_files: BTreeMap<(String, String), LogFile>,
     processes: IndexMap<u32, ProcessSnapshot, FxBuildHasher>,
     sockets: IndexMap<u64, SocketSnapshot, FxBuildHasher>,
 }
@@ -129,8 +135,11 @@ impl LiveState {
             Kind::Probe(row) => {
                 self.probes.insert(row.probe.clone(), row.clone());
             }
+            Kind::LogFile(row) => self.insert_log_file(row.clone()),
             Kind::Host(row) => self.host = Some(row.clone()),
             Kind::File(_)
+            | Kind::LogLine(_)
+            | Kind::LogPattern(_)
             | Kind::CgroupStats(_)
             | Kind::NodeStats(_)
             | Kind::DiskStats(_)
@@ -157,6 +166,7 @@ impl LiveState {
             .chain(self.namespaces.values().cloned().map(Kind::NetworkNamespace))
             .chain(cgroups)
             .chain(self.containers.values().cloned().map(Kind::Container))
+            .chain(self.log_files.values().cloned().map(Kind::LogFile))
             .chain(self.processes.values().cloned().map(Kind::ProcessSnapshot))
             .chain(self.sockets.values().cloned().map(Kind::SocketSnapshot))
     }
@@ -270,6 +280,7 @@ impl LiveState {
                 self.cgroups.swap_remove(&key);
                 if !self.cgroups.values().any(|cgroup| cgroup.path == event.path) {
                     self.containers.remove(&event.path);
+                    self.log_files.retain(|(cgroup, _), _| *cgroup != event.path);
                 }
             }
             CgroupEventKind::Attached => {
@@ -288,6 +299,15 @@ impl LiveState {
             return;
         }
         self.processes.insert(row.pid, row);
+    }
+
+    fn insert_log_file(&mut self, row: LogFile) {
+        let key = (row.cgroup.clone(), row.path.clone());
+        if self.log_files.len() >= self.limits.log_files && !self.log_files.contains_key(&key) {
+            self.overflow.log_files += 1;
+            return;
+        }
+        self.log_files.insert(key, row);
     }
 
     fn insert_socket(&mut self, row: SocketSnapshot) {

@@ -10,6 +10,7 @@ use super::listens::{Listens, NamespaceAddresses};
 use super::usage::Usage;
 use crate::Limits;
 use crate::findings::Incidents;
+use crate::logs::{Context, Logs};
 use crate::losses::Drops;
 use crate::metrics::{Collector, definitions};
 use crate::processes::ProcessKey;
@@ -37,6 +38,7 @@ pub(crate) struct Container {
     pub(crate) past: Totals,
     pub(crate) listens: Listens,
     pub(crate) usage: Usage,
+    pub(crate) logs: Logs,
     pub(crate) incidents: Incidents,
 }
 
@@ -58,6 +60,7 @@ impl Container {
             past: Totals::default(),
             listens: Listens::default(),
             usage: Usage::default(),
+            logs: Logs::default(),
             incidents: Incidents::default(),
         }
     }
@@ -126,6 +129,7 @@ impl Container {
         self.destinations.merge(other.destinations, time, limits, drops);
         self.listens.merge(other.listens, time, limits, drops);
         self.usage.merge(other.usage);
+        self.logs.merge(other.logs, &mut Context { time, limits, drops });
         self.incidents.merge(other.incidents, limits, drops);
         for (application, count) in other.applications {
             *self.applications.entry(application).or_default() += count;
@@ -162,6 +166,7 @@ impl Container {
         self.usage.collect(collector);
         self.listens.collect(namespaces, collector);
         self.destinations.collect(collector);
+        self.logs.collect(collector);
         collector.end_container();
     }
 }

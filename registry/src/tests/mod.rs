@@ -7,6 +7,7 @@ mod containers;
 mod findings;
 mod limits;
 mod listens;
+mod logs;
 mod metrics;
 mod properties;
 mod speed;

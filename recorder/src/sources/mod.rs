@@ -10,6 +10,7 @@ pub mod command_cgroup;
 pub mod disks;
 pub mod docker;
 pub mod host;
+pub mod logs;
 pub mod namespaces;
 pub mod network;
 pub mod node;

@@ -234,14 +234,21 @@ fn is_go_trace(line: &str) -> bool {
 /// Whether there is a time of day, `12:34:56`, near the beginning.
 pub(super) fn has_timestamp(line: &str) -> bool {
     let head = line.as_bytes().get(..TIMESTAMP_BYTES.min(line.len())).unwrap_or_default();
-    // MAC addresses and the like look similar, but go on.
+    // MAC addresses and the like look similar, but go on. A colon may stand before it after a year, as in web servers'
+    // logs.
     let borders = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_digit() && *byte != b':');
+    let follows_a_year = |at: usize| {
+        let before = at.checked_sub(5).and_then(|from| head.get(from..at));
+        before.is_some_and(|before| {
+            before.ends_with(b":") && before.iter().take(4).all(|byte| byte.is_ascii_digit())
+        })
+    };
     head.windows(8).enumerate().any(|(at, window)| {
         let is_time = window.iter().enumerate().all(|(index, byte)| {
             if index == 2 || index == 5 { *byte == b':' } else { byte.is_ascii_digit() }
         });
         is_time
-            && borders(at.checked_sub(1).and_then(|before| head.get(before)))
+            && (follows_a_year(at) || borders(at.checked_sub(1).and_then(|before| head.get(before))))
             && borders(line.as_bytes().get(at + 8))
     })
 }

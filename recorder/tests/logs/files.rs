@@ -39,6 +39,8 @@ fn rotation_under_load(config: LogConfig, per_file: usize, pause: Duration) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.log");
     writeln!(append(&path), "from before").unwrap();
+    // Births are in ticks of the kernel's clock.
+    std::thread::sleep(Duration::from_millis(20));
     let mut logs = Logs::start(config);
     logs.follow(vec![host_file(&path)]);
     let mut file = append(&path);

@@ -84,6 +84,10 @@ pub(super) struct Tail {
 impl Tail {
     pub(super) fn new(target: FileTarget, follow: FollowId, begin: Begin) -> Self {
         let decoder = Decoder::new(target.format, LINE_BYTES);
+        let floor = match begin {
+            Begin::Since(moment) => Some(moment),
+            Begin::At(position) => position.id.born,
+        };
         Self {
             target,
             follow,
@@ -94,7 +98,7 @@ impl Tail {
             decoder,
             directory_watch: None,
             seen: VecDeque::new(),
-            floor: None,
+            floor,
             looks_again: false,
             problem: None,
             is_polled: false,
@@ -146,16 +150,14 @@ impl Tail {
             Ok((file, facts)) => {
                 let (offset, skips) =
                     if is_first { self.first_offset(&file, facts.id, facts.size) } else { (0, false) };
-                let is_rotation = !is_first;
                 if let Some(opened) = self.current.take() {
                     self.older.push_back(Opened { last_data: now, ..opened });
                 }
                 self.remember(facts.id);
-                if is_rotation {
+                // One that is new may have been rotated before it was looked at for the first time.
+                if !is_first || offset == 0 && facts.id.born >= self.floor {
                     self.take_up_siblings(places, watches.as_deref_mut(), now);
                     self.looks_again = true;
-                } else {
-                    self.floor = facts.id.born;
                 }
                 self.current = Some(self.opened(file, facts.id, offset, skips, watches, now));
                 true
@@ -217,7 +219,11 @@ impl Tail {
         let any = !born_since.is_empty();
         for (_, file, id) in born_since.into_iter().take(SIBLINGS) {
             self.remember(id);
-            let opened = self.opened(file, id, 0, false, watches.as_deref_mut(), now);
+            let offset = match self.begin {
+                Begin::At(position) if position.id == id => position.offset,
+                _ => 0,
+            };
+            let opened = self.opened(file, id, offset, false, watches.as_deref_mut(), now);
             self.older.push_back(opened);
         }
         any

@@ -318,3 +318,43 @@ impl LiveState {
         self.sockets.insert(row.connection_id, row);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aftertrace_schemas::tables::LogFile;
+
+    use super::*;
+
+    #[test]
+    fn a_segment_begins_with_how_far_the_logs_of_live_containers_were_read() {
+        let mut live = LiveState::new(Limits { log_files: 2, ..Limits::default() });
+        let mut apply = |kind: Kind| live.apply(&Observation { seq: 0, time: 0, kind });
+        let group = |kind| CgroupEvent {
+            kind,
+            hierarchy_id: 1,
+            cgroup_id: 2,
+            path: "/docker/a".to_owned(),
+            pid: None,
+            process_start_ns: None,
+            process_cgroup: None,
+        };
+        let file = |path: &str, offset| LogFile {
+            cgroup: "/docker/a".to_owned(),
+            source: "stdout/stderr".to_owned(),
+            path: path.to_owned(),
+            inode: 7,
+            offset,
+        };
+        apply(Kind::Cgroup(group(CgroupEventKind::Created)));
+        for row in [file("/one", 10), file("/one", 30), file("/two", 5), file("/three", 1)] {
+            apply(Kind::LogFile(row));
+        }
+        let files = |live: &LiveState| {
+            live.snapshot().filter(|row| matches!(row, Kind::LogFile(_))).collect::<Vec<_>>()
+        };
+        assert_eq!(files(&live), [Kind::LogFile(file("/one", 30)), Kind::LogFile(file("/two", 5))]);
+        assert_eq!(live.overflow().log_files, 1);
+        live.apply(&Observation { seq: 0, time: 0, kind: Kind::Cgroup(group(CgroupEventKind::Removed)) });
+        assert!(files(&live).is_empty());
+    }
+}

@@ -131,8 +131,10 @@ impl Logs {
     }
 
     fn targets(&mut self, live: &LiveState, scope: &Scope) -> Targets {
+        // What was asked for by process alone has no log of its own: its container's is also others'.
         let mut files: Vec<FileTarget> = live
             .containers()
+            .filter(|row| scope.admits_cgroup(&row.cgroup))
             .filter_map(|row| {
                 let path = row.log_path.clone().filter(|path| path.starts_with('/'))?;
                 Some(FileTarget {
@@ -179,7 +181,8 @@ impl Logs {
             from_start: written.from_start,
         }));
 
-        let cgroups: BTreeSet<&str> = ways.into_keys().chain(scope.roots()).collect();
+        let cgroups: BTreeSet<&str> =
+            ways.into_keys().filter(|cgroup| scope.admits_cgroup(cgroup)).chain(scope.roots()).collect();
         let units = cgroups.into_iter().filter_map(|cgroup| match classify(cgroup) {
             CgroupKind::Systemd { unit } => {
                 let name = unit.rsplit('/').next()?.to_owned();

@@ -100,10 +100,12 @@ impl Worker {
         let mut swept = Instant::now();
         let mut ticked = Instant::now();
         loop {
-            match commands.try_recv() {
-                Ok(Command::Follow(targets)) => self.follow(targets),
-                Ok(Command::Finish) | Err(TryRecvError::Disconnected) => return self.finish(),
-                Err(TryRecvError::Empty) => {}
+            loop {
+                match commands.try_recv() {
+                    Ok(Command::Follow(targets)) => self.follow(targets),
+                    Ok(Command::Finish) | Err(TryRecvError::Disconnected) => return self.finish(),
+                    Err(TryRecvError::Empty) => break,
+                }
             }
             let round = Instant::now();
             let Self { watches, dirty, .. } = &mut self;

@@ -100,6 +100,12 @@ pub(crate) struct CaptureArgs {
     /// Write and sync the journal this often: the most that a crash or power loss can cost.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
     pub(crate) journal_interval: std::time::Duration,
+    /// What to keep of the logs of recorded containers and units.
+    #[arg(long, value_enum, default_value = "lines")]
+    pub(crate) logs: Logs,
+    /// Most that a container may log a second in the long run (four times that at once); what is more is counted as lost.
+    #[arg(long, value_name = "SIZE", default_value = "1MiB")]
+    pub(crate) log_budget: bytesize::ByteSize,
     /// Measure control groups and the node this often.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
     pub(crate) interval: std::time::Duration,
@@ -149,6 +155,18 @@ pub(crate) struct ServeArgs {
     /// Print warnings and errors only.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+/// What to keep of logs.
+#[cfg(feature = "record")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Logs {
+    /// Every line, within the budget.
+    Lines,
+    /// Counts by level and pattern, and no text.
+    Patterns,
+    /// Nothing: no log is read.
+    Off,
 }
 
 /// `aftertrace analyze`.

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use aftertrace_recorder::config::{Filter, RecordConfig};
 use aftertrace_recorder::record::{Observer, Outcome, RecordError, Status, record};
+use aftertrace_recorder::sources::logs::{LogBudget, LogConfig, LogMode};
 use bytesize::ByteSize;
 
-use crate::args::{CaptureArgs, RecordArgs};
+use crate::args::{CaptureArgs, Logs, RecordArgs};
 use crate::{print_error, print_warning, say};
 
 /// An eighth of it goes into a segment.
@@ -63,11 +64,23 @@ pub(crate) fn capture(arguments: CaptureArgs, output: Option<PathBuf>) -> anyhow
     config.ring_bytes = ring_bytes(arguments.ring_size)?;
     config.max_connections = arguments.max_connections;
     config.journal_interval = arguments.journal_interval;
+    config.logs = logs(arguments.logs, arguments.log_budget);
     config.interval = arguments.interval;
     config.sweep_interval = arguments.sweep_interval;
     config.mount_tracefs = arguments.mount_tracefs;
     config.set_sysctls = arguments.set_sysctls;
     Ok(config)
+}
+
+fn logs(mode: Logs, budget: ByteSize) -> LogConfig {
+    let mode = match mode {
+        Logs::Lines => LogMode::Lines,
+        Logs::Patterns => LogMode::Patterns,
+        Logs::Off => LogMode::Off,
+    };
+    let bytes_per_second = budget.as_u64();
+    let budget = LogBudget { bytes_per_second, burst_bytes: bytes_per_second.saturating_mul(4) };
+    LogConfig { mode, budget, ..LogConfig::default() }
 }
 
 /// The kernel takes powers of two of at least a page.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use regex::Regex;
 
+use crate::sources::logs::LogConfig;
+
 /// What a recording is asked to do. The command line and tests fill it in.
 #[derive(Debug, Clone)]
 pub struct RecordConfig {
@@ -30,6 +32,8 @@ pub struct RecordConfig {
     pub max_connections: u32,
     /// How often the journal is written and synced: what a crash can lose.
     pub journal_interval: Duration,
+    /// What is kept of logs.
+    pub logs: LogConfig,
     /// How often control groups and the node are measured.
     pub interval: Duration,
     /// How often the counters of open connections are read.
@@ -56,6 +60,7 @@ impl RecordConfig {
             ring_bytes: 8 << 20,
             max_connections: 65_536,
             journal_interval: Duration::from_secs(1),
+            logs: LogConfig::default(),
             interval: Duration::from_secs(5),
             sweep_interval: Duration::from_secs(10),
             mount_tracefs: false,

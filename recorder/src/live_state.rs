@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use aftertrace_schemas::column::Timestamp;
 use aftertrace_schemas::tables::{
-    CgroupEvent, CgroupEventKind, ContainerSnapshot, HostSnapshot, NetworkNamespace, ProbeStatus,
+    CgroupEvent, CgroupEventKind, ContainerSnapshot, HostSnapshot, LogFile, NetworkNamespace, ProbeStatus,
     ProcessEvent, ProcessEventKind, ProcessSnapshot, SocketKind, SocketSnapshot, TaskDelays, TcpEvent,
     TcpEventKind,
 };
@@ -31,11 +31,13 @@ pub struct Limits {
     pub cgroups: usize,
     /// Mounts that control groups write to.
     pub mounts: usize,
+    /// Log files.
+    pub log_files: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { processes: 131_072, sockets: 262_144, cgroups: 65_536, mounts: 16_384 }
+        Self { processes: 131_072, sockets: 262_144, cgroups: 65_536, mounts: 16_384, log_files: 16_384 }
     }
 }
 
@@ -50,6 +52,8 @@ pub struct Overflow {
     pub cgroups: u64,
     /// Files on mounts, or mounts.
     pub mounts: u64,
+    /// Log files.
+    pub log_files: u64,
 }
 
 /// What is alive. See the module.
@@ -62,6 +66,8 @@ pub struct LiveState {
     namespaces: BTreeMap<u32, NetworkNamespace>,
     cgroups: IndexMap<(u32, u64), CgroupEvent, FxBuildHasher>,
     containers: BTreeMap<String, ContainerSnapshot>,
+    /// By control group and path.
+    log_files: BTreeMap<(String, String), LogFile>,
     processes: IndexMap<u32, ProcessSnapshot, FxBuildHasher>,
     sockets: IndexMap<u64, SocketSnapshot, FxBuildHasher>,
     delays: IndexMap<u32, TaskDelays, FxBuildHasher>,
@@ -151,6 +157,7 @@ impl LiveState {
             Kind::Probe(row) => {
                 self.probes.insert(row.probe.clone(), row.clone());
             }
+            Kind::LogFile(row) => self.insert_log_file(row.clone()),
             Kind::Host(row) => self.host = Some(row.clone()),
             Kind::File(event) => {
                 let cgroup = self.processes.get(&event.pid).and_then(|process| process.cgroup.as_deref());
@@ -168,7 +175,9 @@ impl LiveState {
                     self.delays.insert(row.pid, row.clone());
                 }
             }
-            Kind::CgroupStats(_)
+            Kind::LogLine(_)
+            | Kind::LogPattern(_)
+            | Kind::CgroupStats(_)
             | Kind::CgroupIo(_)
             | Kind::NodeStats(_)
             | Kind::DiskStats(_)
@@ -195,6 +204,7 @@ impl LiveState {
             .chain(self.namespaces.values().cloned().map(Kind::NetworkNamespace))
             .chain(cgroups)
             .chain(self.containers.values().cloned().map(Kind::Container))
+            .chain(self.log_files.values().cloned().map(Kind::LogFile))
             .chain(self.processes.values().cloned().map(Kind::ProcessSnapshot))
             .chain(self.delays.values().cloned().map(Kind::TaskDelays))
             .chain(self.mounts.known().map(|known| Kind::Mount(known.mount.clone())))
@@ -313,6 +323,7 @@ impl LiveState {
                 if !self.cgroups.values().any(|cgroup| cgroup.path == event.path) {
                     self.containers.remove(&event.path);
                     self.mounts.removed(&event.path);
+                    self.log_files.retain(|(cgroup, _), _| *cgroup != event.path);
                 }
             }
             CgroupEventKind::Attached => {
@@ -333,11 +344,60 @@ impl LiveState {
         self.processes.insert(row.pid, row);
     }
 
+    fn insert_log_file(&mut self, row: LogFile) {
+        let key = (row.cgroup.clone(), row.path.clone());
+        if self.log_files.len() >= self.limits.log_files && !self.log_files.contains_key(&key) {
+            self.overflow.log_files += 1;
+            return;
+        }
+        self.log_files.insert(key, row);
+    }
+
     fn insert_socket(&mut self, row: SocketSnapshot) {
         if self.sockets.len() >= self.limits.sockets && !self.sockets.contains_key(&row.connection_id) {
             self.overflow.sockets += 1;
             return;
         }
         self.sockets.insert(row.connection_id, row);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aftertrace_schemas::tables::LogFile;
+
+    use super::*;
+
+    #[test]
+    fn a_segment_begins_with_how_far_the_logs_of_live_containers_were_read() {
+        let mut live = LiveState::new(Limits { log_files: 2, ..Limits::default() });
+        let mut apply = |kind: Kind| live.apply(&Observation { seq: 0, time: 0, kind });
+        let group = |kind| CgroupEvent {
+            kind,
+            hierarchy_id: 1,
+            cgroup_id: 2,
+            path: "/docker/a".to_owned(),
+            pid: None,
+            process_start_ns: None,
+            process_cgroup: None,
+        };
+        let file = |path: &str, offset| LogFile {
+            cgroup: "/docker/a".to_owned(),
+            source: "stdout/stderr".to_owned(),
+            path: path.to_owned(),
+            inode: 7,
+            offset,
+        };
+        apply(Kind::Cgroup(group(CgroupEventKind::Created)));
+        for row in [file("/one", 10), file("/one", 30), file("/two", 5), file("/three", 1)] {
+            apply(Kind::LogFile(row));
+        }
+        let files = |live: &LiveState| {
+            live.snapshot().filter(|row| matches!(row, Kind::LogFile(_))).collect::<Vec<_>>()
+        };
+        assert_eq!(files(&live), [Kind::LogFile(file("/one", 30)), Kind::LogFile(file("/two", 5))]);
+        assert_eq!(live.overflow().log_files, 1);
+        live.apply(&Observation { seq: 0, time: 0, kind: Kind::Cgroup(group(CgroupEventKind::Removed)) });
+        assert!(files(&live).is_empty());
     }
 }

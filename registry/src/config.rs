@@ -52,6 +52,10 @@ pub struct Limits {
     pub listens: usize,
     /// Mounts that one container writes to, and disks that one control group uses, each.
     pub disks: usize,
+    /// Places that one container logs to: standard output, the journal, files.
+    pub log_sources: usize,
+    /// Patterns of messages of one level from one such place.
+    pub log_patterns: usize,
     /// Different findings of one container, and of all containers that are gone.
     pub findings: usize,
     /// Network namespaces, network interfaces, disks, and sources of losses, each.
@@ -71,6 +75,8 @@ impl Default for Limits {
             destinations: 10_000,
             listens: 5_000,
             disks: 1_000,
+            log_sources: 64,
+            log_patterns: 256,
             findings: 1_000,
             host_objects: 10_000,
             label_bytes: 4_096,

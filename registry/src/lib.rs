@@ -5,7 +5,7 @@
 //! file, thread, environment or chance. `clippy.toml` beside this crate forbids those by name.
 //!
 //! Where things are: [`Registry`] takes each observation to the part that it concerns. `containers/` has the state of
-//! a container (processes, destinations, listens, use of its control groups), `processes` and `sockets` find the
+//! a container (processes, destinations, listens, use of its control groups), `logs/` counts messages, `processes` and `sockets` find the
 //! container of an event, `node` keeps the host's own figures, [`container_id`] and [`application_type`] are pure
 //! functions of names, [`metrics`] has the families and the two text formats.
 
@@ -17,6 +17,7 @@ pub mod container_id;
 mod containers;
 mod endpoint;
 mod findings;
+pub mod logs;
 mod losses;
 mod maps;
 pub mod metrics;

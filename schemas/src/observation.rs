@@ -184,6 +184,12 @@ observation_kinds! {
     ProcessSnapshot(ProcessSnapshot),
     /// A file was opened for writing.
     File(FileEvent),
+    /// A line that a container or unit logged.
+    LogLine(LogLine),
+    /// Messages that a container or unit logged, counted by pattern.
+    LogPattern(LogPattern),
+    /// A log file that is followed, and how far it was read.
+    LogFile(LogFile),
     /// A TCP connection or listening socket changed.
     Tcp(TcpEvent),
     /// A TCP connection or listening socket that is alive.

@@ -77,6 +77,18 @@ const TOOLS: &[Tool] = &[
         purpose: Purpose::Test,
     },
     Tool {
+        programs: &["journalctl"],
+        package: "systemd",
+        why: "reads journals, in tests and while recording",
+        purpose: Purpose::Test,
+    },
+    Tool {
+        programs: &["/usr/lib/systemd/systemd-journal-remote"],
+        package: "systemd-journal-remote",
+        why: "writes journals in tests",
+        purpose: Purpose::Test,
+    },
+    Tool {
         programs: &["nginx"],
         package: "nginx-light",
         why: "a server in a sample trace",

@@ -20,6 +20,7 @@ mod docker;
 mod ending;
 mod files;
 mod limits;
+mod logs;
 mod memory;
 mod metrics;
 mod processes;

@@ -14,6 +14,7 @@ use super::accounts::Accounts;
 use super::containers::Containers;
 use super::error::RecordError;
 use super::events::Event;
+use super::logs::Logs;
 use super::measuring::Measuring;
 use super::process_cgroups::ProcessCgroups;
 use super::scope::Scope;
@@ -103,6 +104,7 @@ impl<'a> Session<'a> {
             cgroups: ProcessCgroups::new(&hierarchies),
             processes: ProcessSource::new(roots.clone(), |text| process_cgroup(text).map(str::to_owned)),
             containers: Containers::new(docker, config.filter.containers.clone()),
+            logs: Logs::start(&config.logs, &roots, anchor, now),
             namespaces: NamespaceSource::new(roots.clone()),
             measuring: Measuring::start(sources(&roots, &hierarchies), config.interval, anchor, now),
             hierarchies,

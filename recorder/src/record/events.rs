@@ -139,6 +139,7 @@ impl Session<'_> {
     fn place_row(&mut self, boot_ns: u64, kind: Kind) -> Result<(), RecordError> {
         if let Kind::Container(row) = &kind {
             self.watch_container(&row.cgroup.clone(), Some(&row.clone()))?;
+            self.logs.news();
             if !self.scope.admits_cgroup(&row.cgroup) && !self.is_inhabited(&row.cgroup) {
                 return Ok(());
             }
@@ -167,7 +168,10 @@ impl Session<'_> {
                 self.emit(boot_ns, Kind::Process(*event))?;
             }
             Event::Cgroup(event) => return self.place_cgroup(boot_ns, event),
-            Event::File(event) => self.emit(boot_ns, Kind::File(event))?,
+            Event::File(event) => {
+                self.logs.opened(&event, &self.live, self.anchor.unix_ns(boot_ns));
+                self.emit(boot_ns, Kind::File(event))?;
+            }
             Event::Tcp(event) => {
                 if event.kind == TcpEventKind::ListenOpen {
                     self.want_namespace(boot_ns, event.network_namespace, event.pid)?;

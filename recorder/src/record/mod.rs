@@ -10,6 +10,7 @@ mod containers;
 mod error;
 mod events;
 mod follow;
+mod logs;
 mod measuring;
 mod observe;
 mod process_cgroups;

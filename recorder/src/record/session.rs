@@ -11,6 +11,7 @@ use super::accounts::Accounts;
 use super::containers::Containers;
 use super::error::RecordError;
 use super::events::{Event, Item};
+use super::logs::Logs;
 use super::measuring::Measuring;
 use super::process_cgroups::ProcessCgroups;
 use super::scope::Scope;
@@ -54,6 +55,7 @@ pub(crate) struct Session<'a> {
     pub(super) namespaces: NamespaceSource,
     pub(super) processes: ProcessSource,
     pub(super) containers: Containers,
+    pub(super) logs: Logs,
     pub(super) measuring: Measuring,
     pub(super) command_cgroup: Option<CommandCgroup>,
     /// Held until the recording ends, however it does.
@@ -131,6 +133,7 @@ impl Session<'_> {
             self.report_skipped_measurements()?;
         }
         self.measure(now);
+        self.logs.turn(now, &self.live, &self.scope);
         if self.timers.sweep.due(now) {
             self.sweep()?;
         }
@@ -173,7 +176,8 @@ impl Session<'_> {
     fn take_rows(&mut self) {
         let now_ns = SystemClock.boot_ns();
         let measured = self.measuring.take_rows(Instant::now());
-        for (boot_ns, row) in self.containers.take_rows().into_iter().chain(measured) {
+        let logged = self.logs.take_rows();
+        for (boot_ns, row) in self.containers.take_rows().into_iter().chain(measured).chain(logged) {
             self.sequencer.push(boot_ns.min(now_ns), Item::Row(Box::new(row)));
         }
     }
@@ -327,7 +331,7 @@ impl Session<'_> {
             observations: self.sinks.count(),
             events_per_second: self.rate.per_second,
             trace_bytes: stats.disk_bytes,
-            lost: stats.lost + self.accounts.lost(),
+            lost: stats.lost + self.accounts.lost() + self.logs.lost(),
         }
     }
 
@@ -341,6 +345,9 @@ impl Session<'_> {
         }
         self.measuring.settle();
         self.take_rows();
+        for (boot_ns, row) in self.logs.finish() {
+            self.sequencer.push(boot_ns, Item::Row(Box::new(row)));
+        }
         self.release(u64::MAX)?;
         self.write_own_statistics()?;
         self.write_accounts(true)?;

@@ -12,6 +12,7 @@ pub mod disks;
 pub mod docker;
 pub mod filesystems;
 pub mod host;
+pub mod logs;
 pub mod namespaces;
 pub mod network;
 pub mod node;

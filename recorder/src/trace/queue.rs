@@ -25,6 +25,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// What a table's batches are worth when the disk does not keep up; lower ones are shed first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Priority {
+    Logs,
     Files,
     Connections,
     Processes,
@@ -35,6 +36,7 @@ pub(super) enum Priority {
 impl Priority {
     fn of(table: TableId) -> Self {
         match table {
+            TableId::LogLine => Self::Logs,
             TableId::File => Self::Files,
             TableId::Tcp => Self::Connections,
             TableId::Process => Self::Processes,

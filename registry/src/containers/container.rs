@@ -12,6 +12,7 @@ use super::usage::Usage;
 use super::waiting::Waiting;
 use crate::Limits;
 use crate::findings::Incidents;
+use crate::logs::{Context, Logs};
 use crate::losses::Drops;
 use crate::metrics::{Collector, definitions};
 use crate::processes::ProcessKey;
@@ -41,6 +42,7 @@ pub(crate) struct Container {
     pub(crate) usage: Usage,
     pub(crate) waiting: Waiting,
     pub(crate) disks: Disks,
+    pub(crate) logs: Logs,
     pub(crate) incidents: Incidents,
 }
 
@@ -64,6 +66,7 @@ impl Container {
             usage: Usage::default(),
             waiting: Waiting::default(),
             disks: Disks::default(),
+            logs: Logs::default(),
             incidents: Incidents::default(),
         }
     }
@@ -148,6 +151,7 @@ impl Container {
         self.usage.merge(other.usage);
         self.waiting.merge(other.waiting);
         self.disks.merge(other.disks);
+        self.logs.merge(other.logs, &mut Context { time, limits, drops });
         self.incidents.merge(other.incidents, limits, drops);
         for (application, count) in other.applications {
             *self.applications.entry(application).or_default() += count;
@@ -186,6 +190,7 @@ impl Container {
         self.disks.collect(collector);
         self.listens.collect(namespaces, collector);
         self.destinations.collect(collector);
+        self.logs.collect(collector);
         collector.end_container();
     }
 }

@@ -52,6 +52,8 @@ definitions! {
     BYTES_SENT: Counter "container_net_tcp_bytes_sent_total", "Number of payload bytes that peers of outbound TCP connections acknowledged";
     BYTES_RECEIVED: Counter "container_net_tcp_bytes_received_total", "Number of payload bytes received on outbound TCP connections";
 
+    LOG_MESSAGES: Counter "container_log_messages_total", "Number of messages that the container logged, by level and pattern";
+
     NODE_INFO: Gauge "node_info", "Meta information about the node";
     NODE_UPTIME: Gauge "node_uptime_seconds", "Time since the node started, in seconds";
     NODE_CPU_USAGE: Counter "node_resources_cpu_usage_seconds_total", "CPU time of the node by mode, in seconds";

@@ -1,9 +1,11 @@
 //! The registry: takes each observation to the part that it concerns, and asks all parts for metrics and findings.
 
 mod container_events;
+mod log_events;
 mod process_events;
 mod tcp_events;
 
+use aftertrace_schemas::tables::MarkKind;
 use aftertrace_schemas::{Kind, Observation, UnixNanos};
 
 use crate::Config;
@@ -27,6 +29,8 @@ pub struct Registry {
     /// Time of the latest observation.
     now: UnixNanos,
     next_tick: UnixNanos,
+    /// When a logged message may be complete that no line follows.
+    next_log_flush: Option<UnixNanos>,
     /// Unix time of the boot clock's 0, once known.
     boot_time: Option<UnixNanos>,
     containers: Containers,
@@ -50,6 +54,7 @@ impl Registry {
             config,
             now: UnixNanos::MIN,
             next_tick: UnixNanos::MIN,
+            next_log_flush: None,
             boot_time: None,
             containers: Containers::default(),
             identities: Identities::default(),
@@ -74,6 +79,9 @@ impl Registry {
         if self.now >= self.next_tick {
             self.tick();
         }
+        if self.next_log_flush.is_some_and(|next| self.now >= next) {
+            self.flush_logs();
+        }
         let (limits, drops) = (&self.config.limits, &mut self.drops);
         match &observation.kind {
             Kind::Tcp(row) => self.tcp_event(time, row),
@@ -82,6 +90,10 @@ impl Registry {
             Kind::ProcessSnapshot(row) => self.process_snapshot(time, row),
             Kind::Cgroup(row) => self.cgroup_event(time, row),
             Kind::Container(row) => self.container_snapshot(time, row),
+            Kind::LogLine(row) => self.log_line(row),
+            Kind::LogPattern(row) => self.log_pattern(row),
+            // What the recording read so far is all that there is of a message.
+            Kind::Mark(row) if row.kind == MarkKind::End => self.finish_logs(),
             Kind::CgroupStats(row) => self.cgroup_stats(time, row),
             Kind::CgroupIo(row) => self.cgroup_io(time, row),
             Kind::TaskDelays(row) => self.task_delays(row),
@@ -101,6 +113,7 @@ impl Registry {
             Kind::Scrape(row) => self.scrapes = row.number,
             // They tell of the recording, not of the host; `analyze verify` and `info` read them.
             Kind::File(_)
+            | Kind::LogFile(_)
             | Kind::Probe(_)
             | Kind::Ledger(_)
             | Kind::BpfProgram(_)

@@ -8,6 +8,7 @@ mod disks;
 mod findings;
 mod limits;
 mod listens;
+mod logs;
 mod metrics;
 mod properties;
 mod speed;

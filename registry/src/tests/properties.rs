@@ -97,6 +97,23 @@ fn snapshots() -> impl Strategy<Value = Kind> {
     ]
 }
 
+fn log_lines() -> impl Strategy<Value = Kind> {
+    let texts = [
+        "ERROR no",
+        "Traceback (most recent call last):",
+        "  at x",
+        "{\"level\":\"warn\",\"msg\":\"a b\"}",
+        "",
+    ];
+    let text = prop_oneof![4 => proptest::sample::select(texts.to_vec()).prop_map(str::to_owned), 1 => any::<String>()];
+    let stream = proptest::option::of("std(out|err)");
+    (cgroup(), "[a-c]", stream, proptest::option::of(0..9_u8), text, number()).prop_map(
+        |(cgroup, source, stream, priority, text, text_bytes)| {
+            LogLine { cgroup, source, stream, logged: None, offset: None, priority, text, text_bytes }.into()
+        },
+    )
+}
+
 fn others() -> impl Strategy<Value = Kind> {
     let kinds = [CgroupEventKind::Created, CgroupEventKind::Removed, CgroupEventKind::Attached];
     prop_oneof![
@@ -136,6 +153,7 @@ fn others() -> impl Strategy<Value = Kind> {
             let (size_bytes, free_bytes, available_bytes) = (bytes, bytes, bytes);
             FilesystemStats { cgroup, mount_point, size_bytes, free_bytes, available_bytes }.into()
         }),
+        log_lines(),
         (any::<String>(), number(), any::<i64>()).prop_map(|(source, lost, at)| {
             let (from, to) = (Timestamp(at), Timestamp(at));
             Loss { source, cause: "ring_full".to_owned(), subject: None, lost, from, to }.into()

@@ -7,9 +7,9 @@ table! {
     pub struct Loss in "losses" as Loss {
         /// Who lost them: `kernel/<program>`, `writer/<table>`, `source/<name>`, `recorder/<part>`.
         [Dictionary] source: String,
-        /// Why: `ring_full`, `map_full`, `read_fault`, `recursion`, `queue_full`, `disk`, `limit`, `deadline`.
+        /// Why: `ring_full`, `map_full`, `read_fault`, `recursion`, `queue_full`, `disk`, `limit`, `deadline`, `budget`.
         [Dictionary] cause: String,
-        /// Kernel program or table concerned.
+        /// Kernel program, table or control group concerned.
         [Dictionary] subject: Option<String>,
         /// How many.
         [ByteStreamSplit] lost: u64,

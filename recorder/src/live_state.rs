@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use aftertrace_schemas::column::Timestamp;
 use aftertrace_schemas::tables::{
     CgroupEvent, CgroupEventKind, ContainerSnapshot, HostSnapshot, NetworkNamespace, ProbeStatus,
-    ProcessEvent, ProcessEventKind, ProcessSnapshot, SocketKind, SocketSnapshot, TcpEvent, TcpEventKind,
+    ProcessEvent, ProcessEventKind, ProcessSnapshot, SocketKind, SocketSnapshot, SystemdUnit, TcpEvent,
+    TcpEventKind,
 };
 use aftertrace_schemas::{Kind, Observation, UnixNanos};
 use indexmap::IndexMap;
@@ -52,6 +53,7 @@ pub struct LiveState {
     namespaces: BTreeMap<u32, NetworkNamespace>,
     cgroups: IndexMap<(u32, u64), CgroupEvent, FxBuildHasher>,
     containers: BTreeMap<String, ContainerSnapshot>,
+    units: BTreeMap<String, SystemdUnit>,
     processes: IndexMap<u32, ProcessSnapshot, FxBuildHasher>,
     sockets: IndexMap<u64, SocketSnapshot, FxBuildHasher>,
 }
@@ -118,6 +120,9 @@ impl LiveState {
             Kind::Container(row) => {
                 self.containers.insert(row.cgroup.clone(), row.clone());
             }
+            Kind::SystemdUnit(row) => {
+                self.units.insert(row.cgroup.clone(), row.clone());
+            }
             Kind::NetworkNamespace(row) => {
                 self.namespaces.insert(row.network_namespace, row.clone());
             }
@@ -151,6 +156,7 @@ impl LiveState {
             .chain(self.namespaces.values().cloned().map(Kind::NetworkNamespace))
             .chain(cgroups)
             .chain(self.containers.values().cloned().map(Kind::Container))
+            .chain(self.units.values().cloned().map(Kind::SystemdUnit))
             .chain(self.processes.values().cloned().map(Kind::ProcessSnapshot))
             .chain(self.sockets.values().cloned().map(Kind::SocketSnapshot))
     }
@@ -264,6 +270,7 @@ impl LiveState {
                 self.cgroups.swap_remove(&key);
                 if !self.cgroups.values().any(|cgroup| cgroup.path == event.path) {
                     self.containers.remove(&event.path);
+                    self.units.remove(&event.path);
                 }
             }
             CgroupEventKind::Attached => {

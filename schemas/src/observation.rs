@@ -192,6 +192,8 @@ observation_kinds! {
     Cgroup(CgroupEvent),
     /// What a container runtime says of a container.
     Container(ContainerSnapshot),
+    /// What systemd says of a unit.
+    SystemdUnit(SystemdUnit),
     /// CPU and memory of a control group.
     CgroupStats(CgroupStats),
     /// CPU, memory and uptime of the host.

@@ -219,6 +219,10 @@ fn row(
         environment: map(environment),
         log_path: None,
         pid: None,
+        log_format: None,
+        mounts: None,
+        port_bindings: None,
+        networks: None,
     }
 }
 

@@ -93,6 +93,7 @@ impl Registry {
             }
             // They tell of the recording, not of the host; `analyze verify` and `info` read them.
             Kind::File(_)
+            | Kind::SystemdUnit(_)
             | Kind::Probe(_)
             | Kind::Ledger(_)
             | Kind::BpfProgram(_)

@@ -20,6 +20,7 @@ mod processes;
 mod recorder_stats;
 mod sockets;
 mod source_stats;
+mod systemd_units;
 mod tcp_events;
 
 pub use bpf_programs::BpfProgramStats;
@@ -42,4 +43,5 @@ pub use processes::ProcessSnapshot;
 pub use recorder_stats::RecorderStats;
 pub use sockets::{SocketKind, SocketSnapshot};
 pub use source_stats::SourceStats;
+pub use systemd_units::SystemdUnit;
 pub use tcp_events::{TcpEvent, TcpEventKind, TcpState};

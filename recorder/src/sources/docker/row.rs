@@ -25,6 +25,10 @@ pub(super) fn empty(request: &DockerRequest, metadata: MetadataStatus) -> Contai
         environment: BTreeMap::new(),
         log_path: None,
         pid: None,
+        log_format: None,
+        mounts: None,
+        port_bindings: None,
+        networks: None,
     }
 }
 

@@ -140,6 +140,10 @@ fn an_answer_becomes_a_row_without_any_secret_of_the_environment() {
             environment: map([("NOMAD_JOB_NAME", "shop"), ("NOMAD_TASK_NAME", "a=b")]),
             log_path: Some("/var/lib/docker/abc-json.log".to_owned()),
             pid: Some(4711),
+            log_format: None,
+            mounts: None,
+            port_bindings: None,
+            networks: None,
         }
     );
     assert_eq!(source.try_report(), None);

@@ -94,6 +94,11 @@ impl LiveState {
         self.containers.values()
     }
 
+    /// Names and versions of the host, once known.
+    pub fn host(&self) -> Option<&HostSnapshot> {
+        self.host.as_ref()
+    }
+
     /// The state of each probe and source.
     pub fn probes(&self) -> impl ExactSizeIterator<Item = &ProbeStatus> {
         self.probes.values()

@@ -245,6 +245,20 @@ fn a_container_has_the_name_that_the_runtime_gave_it() {
 }
 
 #[test]
+fn a_container_is_named_after_the_runtime_that_knows_it() {
+    let row = row("containerd", None, &[("nerdctl/name", "web")], &[]);
+    assert_eq!(container_id(&docker(), Some(&row), 0).as_deref(), Some("/containerd/web"));
+}
+
+#[test]
+fn a_unit_has_the_name_that_systemd_knows() {
+    assert_eq!(unit_name(r"/system.slice/my\x2dapp.service/worker"), Some(r"my\x2dapp.service"));
+    assert_eq!(unit_name("/../../system.slice/a@b.service (deleted)"), Some("a@b.service"));
+    assert_eq!(unit_name("/system.slice/run-r1.scope"), None);
+    assert_eq!(unit_name(&format!("/docker/{ID}")), None);
+}
+
+#[test]
 fn without_a_name_the_id_is_provisional() {
     assert_eq!(container_id(&docker(), None, 0).as_deref(), Some("/docker/0123456789ab"));
     assert_eq!(container_id(&containerd(), None, 0).as_deref(), Some("/containerd/0123456789ab"));

@@ -79,6 +79,7 @@ impl Registry {
             Kind::ProcessSnapshot(row) => self.process_snapshot(time, row),
             Kind::Cgroup(row) => self.cgroup_event(time, row),
             Kind::Container(row) => self.container_snapshot(time, row),
+            Kind::SystemdUnit(row) => self.systemd_unit(time, row),
             Kind::CgroupStats(row) => self.cgroup_stats(time, row),
             Kind::NetworkNamespace(row) => self.network_namespace(time, row),
             Kind::Host(row) => self.node.host(row, limits, drops, time),
@@ -93,7 +94,6 @@ impl Registry {
             }
             // They tell of the recording, not of the host; `analyze verify` and `info` read them.
             Kind::File(_)
-            | Kind::SystemdUnit(_)
             | Kind::Probe(_)
             | Kind::Ledger(_)
             | Kind::BpfProgram(_)
@@ -108,7 +108,7 @@ impl Registry {
         let mut collector = Collector::new(self.node.labels());
         self.node.collect(&mut collector);
         for container in self.shown() {
-            container.collect(&self.namespaces, &mut collector);
+            container.collect(&self.namespaces, self.node.network_namespace(), &mut collector);
         }
         self.losses.collect(&mut collector);
         self.drops.collect(&mut collector);

@@ -10,4 +10,5 @@ mod listens;
 mod metrics;
 mod properties;
 mod speed;
+mod units;
 mod usage;

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use aftertrace_schemas::column::Timestamp;
 use aftertrace_schemas::tables::{
     CgroupEvent, CgroupEventKind, ContainerSnapshot, HostSnapshot, LogFile, NetworkNamespace, ProbeStatus,
-    ProcessEvent, ProcessEventKind, ProcessSnapshot, SocketKind, SocketSnapshot, TaskDelays, TcpEvent,
-    TcpEventKind,
+    ProcessEvent, ProcessEventKind, ProcessSnapshot, SocketKind, SocketSnapshot, SystemdUnit, TaskDelays,
+    TcpEvent, TcpEventKind,
 };
 use aftertrace_schemas::{Kind, Observation, UnixNanos};
 use indexmap::IndexMap;
@@ -68,6 +68,7 @@ pub struct LiveState {
     containers: BTreeMap<String, ContainerSnapshot>,
     /// By control group and path.
     log_files: BTreeMap<(String, String), LogFile>,
+    units: BTreeMap<String, SystemdUnit>,
     processes: IndexMap<u32, ProcessSnapshot, FxBuildHasher>,
     sockets: IndexMap<u64, SocketSnapshot, FxBuildHasher>,
     delays: IndexMap<u32, TaskDelays, FxBuildHasher>,
@@ -151,6 +152,9 @@ impl LiveState {
             Kind::Container(row) => {
                 self.containers.insert(row.cgroup.clone(), row.clone());
             }
+            Kind::SystemdUnit(row) => {
+                self.units.insert(row.cgroup.clone(), row.clone());
+            }
             Kind::NetworkNamespace(row) => {
                 self.namespaces.insert(row.network_namespace, row.clone());
             }
@@ -205,6 +209,7 @@ impl LiveState {
             .chain(cgroups)
             .chain(self.containers.values().cloned().map(Kind::Container))
             .chain(self.log_files.values().cloned().map(Kind::LogFile))
+            .chain(self.units.values().cloned().map(Kind::SystemdUnit))
             .chain(self.processes.values().cloned().map(Kind::ProcessSnapshot))
             .chain(self.delays.values().cloned().map(Kind::TaskDelays))
             .chain(self.mounts.known().map(|known| Kind::Mount(known.mount.clone())))
@@ -324,6 +329,7 @@ impl LiveState {
                     self.containers.remove(&event.path);
                     self.mounts.removed(&event.path);
                     self.log_files.retain(|(cgroup, _), _| *cgroup != event.path);
+                    self.units.remove(&event.path);
                 }
             }
             CgroupEventKind::Attached => {

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use aftertrace_recorder::sources::Roots;
 use aftertrace_recorder::sources::cgroups::{CgroupStatsSource, Hierarchies};
-use aftertrace_recorder::sources::docker::{DockerConfig, DockerReport, DockerRequest, DockerSource};
 use aftertrace_recorder::sources::namespaces::NamespaceSource;
 use aftertrace_recorder::sources::processes::ProcessSource;
+use aftertrace_recorder::sources::runtimes::{
+    Answer, Runtime, RuntimeConfig, RuntimeReport, RuntimeRequest, RuntimeSource,
+};
 use aftertrace_registry::container_id::process_cgroup;
 use aftertrace_schemas::tables::{ContainerSnapshot, MetadataStatus, ProbeState};
 use aftertrace_workload::docker::Daemon;
@@ -34,17 +36,19 @@ fn skipped() -> bool {
     true
 }
 
-fn next_row(source: &DockerSource) -> ContainerSnapshot {
+fn next_row(source: &RuntimeSource) -> ContainerSnapshot {
     loop {
-        if let DockerReport::Container(row) = source.wait_report(PATIENCE).expect("an answer in time") {
+        if let RuntimeReport::Answer(Answer::Container(row)) =
+            source.wait_report(PATIENCE).expect("an answer in time")
+        {
             return *row;
         }
     }
 }
 
-fn next_state(source: &DockerSource) -> (ProbeState, Option<String>) {
+fn next_state(source: &RuntimeSource) -> (ProbeState, Option<String>) {
     loop {
-        if let DockerReport::Status(row) = source.wait_report(PATIENCE).expect("a status in time") {
+        if let RuntimeReport::Status(row) = source.wait_report(PATIENCE).expect("a status in time") {
             return (row.state, row.reason);
         }
     }
@@ -105,10 +109,15 @@ fn a_real_container_is_told_of_by_every_source_and_a_stopped_daemon_delays_nothi
     assert_eq!((stats.memory_limit_bytes, stats.cpu_limit_cores), (Some(64 << 20), Some(0.5)));
     assert!(stats.cpu_usage_ns.unwrap() > 0 && stats.memory_anonymous_bytes.is_some());
 
-    let config = DockerConfig { sockets: vec![daemon.socket()], deadline: DEADLINE, retry_interval: RETRY };
-    let source = DockerSource::start(config).unwrap();
+    let config = RuntimeConfig {
+        runtime: Runtime::Docker,
+        sockets: vec![daemon.socket()],
+        deadline: DEADLINE,
+        retry_interval: RETRY,
+    };
+    let source = RuntimeSource::start(config).unwrap();
     assert_eq!(next_state(&source), (ProbeState::Active, None));
-    let request = |id: &str| DockerRequest { cgroup: cgroup.clone(), container_id: id.to_owned() };
+    let request = |id: &str| RuntimeRequest { cgroup: cgroup.clone(), id: id.to_owned() };
     source.request(request(&id));
     let row = next_row(&source);
     println!("{row:?}");

@@ -253,6 +253,10 @@ pub(crate) fn metadata(cgroup: &str, name: &str) -> ContainerSnapshot {
         environment: BTreeMap::new(),
         log_path: None,
         pid: None,
+        log_format: None,
+        mounts: None,
+        port_bindings: None,
+        networks: None,
     }
 }
 

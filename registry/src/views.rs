@@ -113,7 +113,7 @@ fn container_view(container: &Container) -> ContainerView {
     listens.dedup();
     ContainerView {
         id: container.id.clone(),
-        image: container.image.clone(),
+        image: container.description.image().cloned(),
         applications: container.applications().collect(),
         live_processes: container.processes.len() as u64,
         processes_started: container.processes_started,

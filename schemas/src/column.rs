@@ -410,3 +410,13 @@ impl Column for BTreeMap<String, String> {
             .collect()
     }
 }
+
+impl NullableColumn for BTreeMap<String, String> {
+    fn append_null(builder: &mut Self::Builder) {
+        // As in `append`: no keys, no values.
+        let _ = builder.append(false);
+    }
+    fn is_null(reader: &Self::Reader, row: usize) -> bool {
+        reader.is_null(row)
+    }
+}

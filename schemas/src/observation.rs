@@ -198,6 +198,8 @@ observation_kinds! {
     Cgroup(CgroupEvent),
     /// What a container runtime says of a container.
     Container(ContainerSnapshot),
+    /// What systemd says of a unit.
+    SystemdUnit(SystemdUnit),
     /// CPU, memory and pressure of a control group.
     CgroupStats(CgroupStats),
     /// Block I/O of a control group on a device.

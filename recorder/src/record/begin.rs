@@ -1,5 +1,6 @@
 //! The beginning of a recording: attach first, then find what is there already, then put both together.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -33,13 +34,13 @@ use crate::sources::command_cgroup::CommandCgroup;
 use crate::sources::delays::DelaySource;
 use crate::sources::delays::switch::SwitchedOn;
 use crate::sources::disks::DiskSource;
-use crate::sources::docker::{DockerConfig, DockerSource};
 use crate::sources::filesystems::FilesystemSource;
 use crate::sources::namespaces::NamespaceSource;
 use crate::sources::network::NetworkSource;
 use crate::sources::node::NodeSource;
 use crate::sources::privileges::Missing;
 use crate::sources::processes::ProcessSource;
+use crate::sources::runtimes::{Runtime, RuntimeConfig, RuntimeSource};
 use crate::sources::source::Source;
 use crate::sources::{host, privileges};
 use crate::trace::{TraceWriter, WriterOptions};
@@ -86,9 +87,9 @@ impl<'a> Session<'a> {
                 TraceWriter::create(output, manifest(config, &scope, anchor, &host), writer_options(config))
             })
             .transpose()?;
-        let docker = DockerSource::start(DockerConfig::from_environment())
-            .map_err(|error| RecordError::Host { what: "the Docker daemon", reason: error.to_string() })?;
         let task_delays = switch_on_delays(config, &roots, observer);
+        let runtimes = runtimes()
+            .map_err(|error| RecordError::Host { what: "container runtimes", reason: error.to_string() })?;
         let probes = kernel.attach();
         let now = Instant::now();
         let mut session = Self {
@@ -103,7 +104,7 @@ impl<'a> Session<'a> {
             scope,
             cgroups: ProcessCgroups::new(&hierarchies),
             processes: ProcessSource::new(roots.clone(), |text| process_cgroup(text).map(str::to_owned)),
-            containers: Containers::new(docker, config.filter.containers.clone()),
+            containers: Containers::new(runtimes, config.filter.containers.clone()),
             logs: Logs::start(&config.logs, &roots, anchor, now),
             namespaces: NamespaceSource::new(roots.clone()),
             measuring: Measuring::start(sources(&roots, &hierarchies), config.interval, anchor, now),
@@ -252,6 +253,12 @@ fn sources(roots: &Roots, hierarchies: &Hierarchies) -> Vec<Box<dyn Source>> {
     ]
 }
 
+/// Who is asked about containers and units.
+fn runtimes() -> std::io::Result<BTreeMap<Runtime, RuntimeSource>> {
+    let start = |runtime| Ok((runtime, RuntimeSource::start(RuntimeConfig::from_environment(runtime))?));
+    Runtime::ALL.into_iter().map(start).collect()
+}
+
 /// Names everything that is missing at once.
 fn check_privileges(roots: &Roots, mount_tracefs: bool) -> Result<(), RecordError> {
     let mut missing = privileges::missing(roots);
@@ -366,7 +373,7 @@ fn manifest(config: &RecordConfig, scope: &Scope, anchor: Anchor, host: &HostSna
         probes: Vec::new(),
         segments: Vec::new(),
         retired: Retired::default(),
-        losses: std::collections::BTreeMap::new(),
+        losses: BTreeMap::new(),
     }
 }
 

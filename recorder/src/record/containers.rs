@@ -1,55 +1,83 @@
 //! Which container runtimes are asked what, and which containers a filter wants.
 //!
-//! In: paths of control groups as they become known. Out: container rows, each dated when it was asked for, so that
-//! it takes its place before the container's first event when the runtime answers within the hold.
+//! In: paths of control groups as they become known. Out: rows of containers and units, each dated when it was asked for,
+//! so that it takes its place before the first event in it when the runtime answers within the hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use aftertrace_registry::container_id::{CgroupKind, classify, container_id};
-use aftertrace_schemas::tables::{ContainerSnapshot, ProbeState};
+use aftertrace_registry::container_id::{CgroupKind, classify, container_id, unit_name};
+use aftertrace_schemas::tables::{ContainerSnapshot, MetadataStatus, ProbeState};
 use aftertrace_schemas::{Kind, UnixNanos};
 use regex::Regex;
 
-use crate::sources::docker::{DockerReport, DockerRequest, DockerSource};
+use crate::sources::runtimes::{Answer, Runtime, RuntimeReport, RuntimeRequest, RuntimeSource};
 
-/// Containers that are remembered as asked for at most.
+/// Containers and units that are remembered as asked for at most.
 const MOST_CONTAINERS: usize = 65_536;
+
+/// Who may know what is in a control group, in the order in which they are asked, and what it is called there.
+fn whom_to_ask(path: &str) -> Option<(&'static [Runtime], String)> {
+    Some(match classify(path) {
+        // In a pod, the control group of one of Docker's and of one of containerd's can look the same.
+        CgroupKind::Docker { id } => (&[Runtime::Docker, Runtime::Containerd], id),
+        CgroupKind::Containerd { id } => (&[Runtime::Containerd], id),
+        CgroupKind::Crio { id } => (&[Runtime::Crio], id),
+        CgroupKind::Podman { id } => (&[Runtime::Podman], id),
+        CgroupKind::Systemd { .. } => (&[Runtime::Systemd], unit_name(path)?.to_owned()),
+        _ => return None,
+    })
+}
+
+/// What was asked about a control group.
+struct Asked {
+    /// When, boot time.
+    boot_ns: u64,
+    /// Who is to be asked next.
+    others: &'static [Runtime],
+    /// What the one who was asked first said, when it did not know.
+    first: Option<Answer>,
+    /// Somebody knew.
+    known: bool,
+}
 
 /// Asks runtimes about containers.
 pub(super) struct Containers {
-    docker: DockerSource,
+    sources: BTreeMap<Runtime, RuntimeSource>,
     wanted: Vec<Regex>,
-    /// When each was asked for, boot time.
-    asked: BTreeMap<String, u64>,
+    asked: BTreeMap<String, Asked>,
     admitted: BTreeSet<String>,
     /// Answers that were there at once: the queue was full.
-    refused: Vec<ContainerSnapshot>,
+    refused: VecDeque<Answer>,
     warnings: Vec<String>,
 }
 
 impl Containers {
-    /// Asks `docker`; containers whose id matches one of `wanted` are to be recorded.
-    pub(super) fn new(docker: DockerSource, wanted: Vec<Regex>) -> Self {
+    /// Asks `sources`; containers whose id matches one of `wanted` are to be recorded.
+    pub(super) fn new(sources: BTreeMap<Runtime, RuntimeSource>, wanted: Vec<Regex>) -> Self {
         Self {
-            docker,
+            sources,
             wanted,
             asked: BTreeMap::new(),
             admitted: BTreeSet::new(),
-            refused: Vec::new(),
+            refused: VecDeque::new(),
             warnings: Vec::new(),
         }
     }
 
-    /// The control group was seen: if it is a container's, its runtime is asked, once.
+    /// The control group was seen: if it is a container's or unit's, its runtime is asked, once.
     pub(super) fn want(&mut self, path: &str, boot_ns: u64) {
         if self.asked.contains_key(path) || self.asked.len() >= MOST_CONTAINERS {
             return;
         }
-        if let CgroupKind::Docker { id } = classify(path) {
-            self.asked.insert(path.to_owned(), boot_ns);
-            let request = DockerRequest { cgroup: path.to_owned(), container_id: id.to_string() };
-            self.refused.extend(self.docker.request(request));
+        if let Some(([runtime, others @ ..], id)) = whom_to_ask(path) {
+            self.asked.insert(path.to_owned(), Asked { boot_ns, others, first: None, known: false });
+            self.ask(*runtime, path, id);
         }
+    }
+
+    fn ask(&mut self, runtime: Runtime, path: &str, id: String) {
+        let request = RuntimeRequest { cgroup: path.to_owned(), id };
+        self.refused.extend(self.sources.get(&runtime).and_then(|source| source.request(request)));
     }
 
     /// The control group was removed. Another one of that name is the same container, started again: its runtime is
@@ -61,17 +89,11 @@ impl Containers {
     /// Rows that arrived, with the boot time that they take their place at.
     pub(super) fn take_rows(&mut self) -> Vec<(u64, Kind)> {
         let mut rows = Vec::new();
-        let refused =
-            std::mem::take(&mut self.refused).into_iter().map(|row| DockerReport::Container(Box::new(row)));
-        for report in refused.chain(std::iter::from_fn(|| self.docker.try_report())) {
+        let mut answers = std::mem::take(&mut self.refused);
+        for report in self.sources.values().flat_map(|source| std::iter::from_fn(|| source.try_report())) {
             match report {
-                DockerReport::Container(row) => {
-                    rows.push((
-                        self.asked.get(&row.cgroup).copied().unwrap_or(u64::MAX),
-                        Kind::Container(*row),
-                    ));
-                }
-                DockerReport::Status(status) => {
+                RuntimeReport::Answer(answer) => answers.push_back(answer),
+                RuntimeReport::Status(status) => {
                     if status.state == ProbeState::Failed {
                         let reason = status.reason.as_deref().unwrap_or("no reason given");
                         self.warnings.push(format!("{} does not answer: {reason}", status.probe));
@@ -80,7 +102,36 @@ impl Containers {
                 }
             }
         }
+        for answer in answers {
+            rows.extend(self.judge(answer));
+        }
         rows
+    }
+
+    /// The row of an answer; `None` when it is of no use, or another runtime is asked first.
+    fn judge(&mut self, answer: Answer) -> Option<(u64, Kind)> {
+        let is_found = answer.metadata() == MetadataStatus::Found;
+        let Some(asked) = self.asked.get_mut(answer.cgroup()) else {
+            return Some((u64::MAX, answer.into_kind()));
+        };
+        if is_found {
+            asked.known = true;
+            return Some((asked.boot_ns, answer.into_kind()));
+        }
+        // One runtime that does not know it takes nothing back of what another one said.
+        if asked.known {
+            return None;
+        }
+        if let [next, others @ ..] = asked.others {
+            asked.others = others;
+            let path = answer.cgroup().to_owned();
+            asked.first.get_or_insert(answer);
+            let (_, id) = whom_to_ask(&path)?;
+            self.ask(*next, &path, id);
+            return None;
+        }
+        let answer = asked.first.take().unwrap_or(answer);
+        Some((asked.boot_ns, answer.into_kind()))
     }
 
     /// What the operator should know.

@@ -143,6 +143,15 @@ impl Session<'_> {
             if !self.scope.admits_cgroup(&row.cgroup) && !self.is_inhabited(&row.cgroup) {
                 return Ok(());
             }
+            if row.port_bindings.as_ref().is_some_and(|bindings| !bindings.is_empty()) {
+                self.want_host_namespace(boot_ns)?;
+            }
+        }
+        if let Kind::SystemdUnit(row) = &kind
+            && !self.scope.admits_cgroup(&row.cgroup)
+            && !self.is_inhabited(&row.cgroup)
+        {
+            return Ok(());
         }
         self.emit(boot_ns, kind)
     }

@@ -114,6 +114,12 @@ impl Session<'_> {
         }
     }
 
+    /// The host's own addresses: where a runtime listens for a container.
+    pub(super) fn want_host_namespace(&mut self, boot_ns: u64) -> Result<(), RecordError> {
+        let namespace = self.live.host().and_then(|host| host.network_namespace);
+        self.want_namespace(boot_ns, namespace, Some(1))
+    }
+
     /// Has the sources measure that are due.
     pub(super) fn measure(&mut self, now: Instant) {
         let Self { measuring, live, scope, .. } = self;

@@ -1,7 +1,7 @@
 //! What user space can tell about the host: one file a source, each of which yields rows of a table.
 //!
-//! In: /proc, /sys, the control group trees, the Docker socket, clocks. Out: rows of `aftertrace_schemas::tables`.
-//! Subjects come and go while they are read, so a vanished process or an unreadable file is a skip that is
+//! In: /proc, /sys, the control group trees, the sockets of container runtimes and systemd, clocks. Out: rows of
+//! `aftertrace_schemas::tables`. Subjects come and go while they are read, so a vanished process or an unreadable file is a skip that is
 //! counted, never an error. What is measured at intervals implements [`source::Source`] and runs in a thread of its own.
 
 pub mod cgroups;
@@ -9,7 +9,6 @@ pub mod clock;
 pub mod command_cgroup;
 pub mod delays;
 pub mod disks;
-pub mod docker;
 pub mod filesystems;
 pub mod host;
 pub mod logs;
@@ -19,6 +18,7 @@ pub mod node;
 pub mod own;
 pub mod privileges;
 pub mod processes;
+pub mod runtimes;
 pub mod source;
 
 mod file;

@@ -88,6 +88,14 @@ pub fn classify(path: &str) -> CgroupKind {
         .unwrap_or(CgroupKind::Standalone)
 }
 
+/// The name of the unit as systemd knows it, when the path belongs to one.
+pub fn unit_name(path: &str) -> Option<&str> {
+    match classify(path) {
+        CgroupKind::Systemd { .. } => normalized(path).split('/').filter(|part| !part.is_empty()).nth(1),
+        _ => None,
+    }
+}
+
 /// `/aftertrace-command/<program>.<number>`, also below the group in which the recorder itself was started.
 fn command(parts: &[&str]) -> Option<CgroupKind> {
     let at = parts.iter().position(|part| *part == COMMAND)?;

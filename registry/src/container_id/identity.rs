@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aftertrace_schemas::UnixNanos;
-use aftertrace_schemas::tables::{ContainerSnapshot, MetadataStatus};
+use aftertrace_schemas::tables::{ContainerSnapshot, MetadataStatus, SystemdUnit};
 
 use super::CgroupKind;
 
@@ -61,7 +61,9 @@ pub fn container_id(
         if let Some(pod) = kubernetes(&row.labels, None, time) {
             return pod;
         }
-        let named = swarm(&row.labels).or_else(|| nomad(&row.environment)).or_else(|| by_name(runtime, row));
+        // It may be another runtime's than its control group looks like.
+        let named =
+            swarm(&row.labels).or_else(|| nomad(&row.environment)).or_else(|| by_name(&row.runtime, row));
         if named.is_some() {
             return named;
         }
@@ -73,6 +75,12 @@ pub fn container_id(
 pub fn is_system_service(unit: &str) -> bool {
     let name = unit.rsplit('/').next().unwrap_or(unit);
     SYSTEM_SERVICES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether a unit is a task of the host rather than a service: it runs once, or when a timer says so, or serves the bus.
+pub fn is_task(unit: &SystemdUnit) -> bool {
+    matches!(unit.unit_type.as_deref(), Some("oneshot" | "dbus"))
+        || unit.triggered_by.iter().any(|trigger| trigger.ends_with(".timer"))
 }
 
 fn text<'a>(map: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {

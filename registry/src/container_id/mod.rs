@@ -10,8 +10,8 @@ mod process_cgroup;
 #[cfg(doc)]
 use aftertrace_schemas::tables::ContainerSnapshot;
 
-pub use classify::{CgroupKind, classify};
-pub use identity::{container_id, is_system_service};
+pub use classify::{CgroupKind, classify, unit_name};
+pub use identity::{container_id, is_system_service, is_task};
 pub use process_cgroup::process_cgroup;
 
 #[cfg(test)]

@@ -219,6 +219,10 @@ fn row(
         environment: map(environment),
         log_path: None,
         pid: None,
+        log_format: None,
+        mounts: None,
+        port_bindings: None,
+        networks: None,
     }
 }
 
@@ -238,6 +242,20 @@ fn a_container_has_the_name_that_the_runtime_gave_it() {
     assert_eq!(id(docker(), row("docker", Some("/web"), &[], &[])), "/docker/web");
     assert_eq!(id(podman(), row("podman", Some("web"), &[], &[])), "/podman/web");
     assert_eq!(id(containerd(), row("containerd", None, &[("nerdctl/name", "web")], &[])), "/containerd/web");
+}
+
+#[test]
+fn a_container_is_named_after_the_runtime_that_knows_it() {
+    let row = row("containerd", None, &[("nerdctl/name", "web")], &[]);
+    assert_eq!(container_id(&docker(), Some(&row), 0).as_deref(), Some("/containerd/web"));
+}
+
+#[test]
+fn a_unit_has_the_name_that_systemd_knows() {
+    assert_eq!(unit_name(r"/system.slice/my\x2dapp.service/worker"), Some(r"my\x2dapp.service"));
+    assert_eq!(unit_name("/../../system.slice/a@b.service (deleted)"), Some("a@b.service"));
+    assert_eq!(unit_name("/system.slice/run-r1.scope"), None);
+    assert_eq!(unit_name(&format!("/docker/{ID}")), None);
 }
 
 #[test]

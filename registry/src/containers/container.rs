@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use aftertrace_schemas::UnixNanos;
 
+use super::description::Description;
 use super::destinations::{Destinations, Totals};
 use super::disks::Disks;
-use super::listens::{Listens, NamespaceAddresses};
+use super::listens::{self, Listens, NamespaceAddresses};
 use super::usage::Usage;
 use super::waiting::Waiting;
 use crate::Limits;
@@ -21,7 +22,7 @@ use crate::processes::ProcessKey;
 #[derive(Debug)]
 pub(crate) struct Container {
     pub(crate) id: Arc<str>,
-    pub(crate) image: Option<Arc<str>>,
+    pub(crate) description: Description,
     /// Live processes.
     pub(crate) processes: BTreeSet<ProcessKey>,
     /// Types of live processes, with how many have each.
@@ -50,7 +51,7 @@ impl Container {
     pub(crate) fn new(id: Arc<str>, time: UnixNanos) -> Self {
         Self {
             id,
-            image: None,
+            description: Description::default(),
             processes: BTreeSet::new(),
             applications: BTreeMap::new(),
             started_at_ns: None,
@@ -139,7 +140,7 @@ impl Container {
 
     /// Takes over the state of `other`, which turned out to be the same container. Returns whether that is a restart.
     pub(crate) fn merge(&mut self, other: Self, time: UnixNanos, limits: &Limits, drops: &mut Drops) -> bool {
-        self.image = other.image.or_else(|| self.image.take());
+        self.description.merge(other.description);
         self.first_seen = self.first_seen.min(other.first_seen);
         self.restarts += other.restarts;
         self.oom_kills += other.oom_kills;
@@ -171,13 +172,15 @@ impl Container {
         is_restart
     }
 
-    pub(crate) fn collect(&self, namespaces: &NamespaceAddresses, collector: &mut Collector) {
+    /// Its metrics; `host` is the host's network namespace.
+    pub(crate) fn collect(
+        &self,
+        namespaces: &NamespaceAddresses,
+        host: Option<u32>,
+        collector: &mut Collector,
+    ) {
         collector.begin_container(&self.id);
-        if let Some(image) = &self.image {
-            let labels =
-                [("image", image.clone()), ("systemd_triggered_by", "".into()), ("systemd_type", "".into())];
-            collector.add(&definitions::CONTAINER_INFO, labels, 1.0);
-        }
+        self.description.collect(collector);
         collector.add(&definitions::RESTARTS, [], self.restarts as f64);
         if self.oom_kills > 0 {
             collector.add(&definitions::OOM_KILLS, [], self.oom_kills as f64);
@@ -189,6 +192,8 @@ impl Container {
         self.waiting.collect(collector);
         self.disks.collect(collector);
         self.listens.collect(namespaces, collector);
+        let is_alive = !self.processes.is_empty();
+        listens::collect_bindings(&self.description, host, namespaces, is_alive, collector);
         self.destinations.collect(collector);
         self.logs.collect(collector);
         collector.end_container();

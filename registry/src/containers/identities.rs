@@ -1,11 +1,11 @@
 //! From the path of a control group to a container: what paths were seen, and what the runtimes said.
 
 use aftertrace_schemas::UnixNanos;
-use aftertrace_schemas::tables::{ContainerSnapshot, MetadataStatus};
+use aftertrace_schemas::tables::{ContainerSnapshot, MetadataStatus, SystemdUnit};
 
 use super::{ContainerIndex, RETENTION_NS};
 use crate::Config;
-use crate::container_id::{CgroupKind, classify, container_id, is_system_service};
+use crate::container_id::{CgroupKind, classify, container_id, is_system_service, is_task};
 use crate::losses::{Dropped, Drops};
 use crate::maps::OrderedMap;
 
@@ -24,11 +24,16 @@ pub(crate) struct Identities {
     groups: OrderedMap<Box<str>, Group>,
     /// By the id that the runtime gave, so that groups inside the container share it; by path where there is none.
     metadata: OrderedMap<Box<str>, Box<ContainerSnapshot>>,
+    /// What systemd said, by the path of the unit.
+    units: OrderedMap<Box<str>, Box<SystemdUnit>>,
 }
 
 /// Where metadata of a control group is kept.
 fn metadata_key<'a>(kind: &'a CgroupKind, cgroup: &'a str) -> &'a str {
-    kind.runtime_id().unwrap_or(cgroup)
+    match kind {
+        CgroupKind::Systemd { unit } => unit,
+        _ => kind.runtime_id().unwrap_or(cgroup),
+    }
 }
 
 impl Identities {
@@ -42,7 +47,7 @@ impl Identities {
         let kind = classify(cgroup);
         if let CgroupKind::Systemd { unit } = &kind
             && config.skip_systemd_system_services
-            && is_system_service(unit)
+            && (is_system_service(unit) || self.units.get(&**unit).is_some_and(|row| is_task(row)))
         {
             return None;
         }
@@ -53,9 +58,14 @@ impl Identities {
         self.metadata.get(metadata_key(kind, cgroup)).map(|row| &**row)
     }
 
-    /// The image of the container that a control group is of.
-    pub(crate) fn image(&self, cgroup: &str) -> Option<&str> {
-        self.metadata_of(&classify(cgroup), cgroup)?.image.as_deref().filter(|image| !image.is_empty())
+    /// What the runtime says of the container that a control group is of.
+    pub(crate) fn metadata(&self, cgroup: &str) -> Option<&ContainerSnapshot> {
+        self.metadata_of(&classify(cgroup), cgroup)
+    }
+
+    /// What systemd says of the unit that a control group is of.
+    pub(crate) fn unit(&self, cgroup: &str) -> Option<&SystemdUnit> {
+        self.units.get(metadata_key(&classify(cgroup), cgroup)).map(|row| &**row)
     }
 
     /// Remembers which container a control group is of.
@@ -97,6 +107,36 @@ impl Identities {
             return Vec::new();
         }
         self.metadata.insert(key.into(), Box::new(row.clone()));
+        self.groups_of(key)
+    }
+
+    /// What systemd says now. Returns the known control groups of that unit when it is news.
+    pub(crate) fn learn_unit(
+        &mut self,
+        row: &SystemdUnit,
+        time: UnixNanos,
+        config: &Config,
+        drops: &mut Drops,
+    ) -> Vec<Box<str>> {
+        let kind = classify(&row.cgroup);
+        let key = metadata_key(&kind, &row.cgroup);
+        let says_same = |known: &SystemdUnit| {
+            (&known.unit_type, &known.triggered_by) == (&row.unit_type, &row.triggered_by)
+        };
+        // As for containers: no answer takes nothing back.
+        if row.metadata != MetadataStatus::Found || self.units.get(key).is_some_and(|known| says_same(known))
+        {
+            return Vec::new();
+        }
+        if self.units.len() >= config.limits.cgroups && !self.units.contains_key(key) {
+            drops.count(Dropped::Cgroups, time);
+            return Vec::new();
+        }
+        self.units.insert(key.into(), Box::new(row.clone()));
+        self.groups_of(key)
+    }
+
+    fn groups_of(&self, key: &str) -> Vec<Box<str>> {
         let of_same = self.groups.iter().filter(|(_, group)| &*group.key == key);
         of_same.map(|(cgroup, _)| cgroup.clone()).collect()
     }
@@ -135,6 +175,7 @@ impl Identities {
         forgotten.retain(|key| !self.groups.values().any(|group| group.key == *key));
         for key in forgotten {
             self.metadata.swap_remove(&key);
+            self.units.swap_remove(&key);
         }
     }
 }

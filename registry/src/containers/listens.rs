@@ -1,10 +1,11 @@
 //! The addresses that a container listens on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use aftertrace_schemas::UnixNanos;
 
+use super::description::Description;
 use crate::Limits;
 use crate::endpoint::Endpoint;
 use crate::losses::{Dropped, Drops};
@@ -96,6 +97,25 @@ impl Listens {
             let labels = [("listen_addr", endpoint.to_string().into()), ("proxy", "".into())];
             collector.add(&definitions::LISTEN_INFO, labels, if open { 1.0 } else { 0.0 });
         }
+    }
+}
+
+/// Addresses of the host at which the runtime listens for the container, while that is alive.
+pub(super) fn collect_bindings(
+    description: &Description,
+    host: Option<u32>,
+    namespaces: &NamespaceAddresses,
+    is_alive: bool,
+    collector: &mut Collector,
+) {
+    let keys = description
+        .bindings
+        .iter()
+        .map(|endpoint| ListenKey { endpoint: *endpoint, network_namespace: host });
+    let endpoints: BTreeSet<Endpoint> = keys.flat_map(|key| expand(key, namespaces)).collect();
+    for endpoint in endpoints {
+        let labels = [("listen_addr", endpoint.to_string().into()), ("proxy", description.proxy().into())];
+        collector.add(&definitions::LISTEN_INFO, labels, if is_alive { 1.0 } else { 0.0 });
     }
 }
 

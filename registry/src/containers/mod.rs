@@ -2,6 +2,7 @@
 //! to be one, forgotten some time after their last process.
 
 mod container;
+mod description;
 mod destinations;
 mod disks;
 mod group_counters;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aftertrace_schemas::UnixNanos;
 use aftertrace_schemas::tables::{
     CgroupEvent, CgroupEventKind, CgroupIo, CgroupStats, ContainerSnapshot, FilesystemStats, MountSnapshot,
-    NetworkNamespace,
+    NetworkNamespace, SystemdUnit,
 };
 
 use super::Registry;
@@ -93,20 +93,32 @@ impl Registry {
     }
 
     pub(super) fn container_snapshot(&mut self, time: UnixNanos, row: &ContainerSnapshot) {
-        for cgroup in self.identities.learn(row, time, &self.config, &mut self.drops) {
+        let groups = self.identities.learn(row, time, &self.config, &mut self.drops);
+        self.identify_again(groups, time);
+    }
+
+    pub(super) fn systemd_unit(&mut self, time: UnixNanos, row: &SystemdUnit) {
+        let groups = self.identities.learn_unit(row, time, &self.config, &mut self.drops);
+        self.identify_again(groups, time);
+    }
+
+    /// More is known of what is in these control groups.
+    fn identify_again(&mut self, groups: Vec<Box<str>>, time: UnixNanos) {
+        for cgroup in groups {
             let old = self.identities.known(&cgroup).flatten();
             let id = self.identities.identify(&cgroup, time, &self.config);
             match (old, id) {
                 (Some(old), Some(id)) => {
                     self.rename(old, &id, time);
-                    self.name_image(&cgroup);
+                    self.describe(&cgroup);
                 }
                 // It is a container's after all.
                 (None, Some(_)) => {
                     let container = self.place(&cgroup, time);
                     self.identities.insert(&cgroup, container, time, &self.config, &mut self.drops);
+                    self.describe(&cgroup);
                 }
-                // It is left out after all: a pod's pause container.
+                // It is left out after all: a pod's pause container, or a unit that is a task.
                 (Some(old), None) => {
                     self.drop_container(old);
                     self.identities.insert(&cgroup, None, time, &self.config, &mut self.drops);
@@ -124,7 +136,7 @@ impl Registry {
         let container = self.place(cgroup, time);
         self.identities.insert(cgroup, container, time, &self.config, &mut self.drops);
         if container.is_some() {
-            self.name_image(cgroup);
+            self.describe(cgroup);
         }
         container
     }
@@ -135,13 +147,19 @@ impl Registry {
         self.containers.entry(id, time, &self.config.limits, &mut self.drops)
     }
 
-    /// Gives the container of a control group the image that the runtime named.
-    fn name_image(&mut self, cgroup: &str) {
-        if let Some(image) = self.identities.image(cgroup)
-            && let Some(index) = self.identities.known(cgroup).flatten()
-            && let Some(container) = self.containers.get_mut(index)
-        {
-            container.image = Some(self.drops.label(image, &self.config.limits, self.now));
+    /// Gives the container of a control group what the runtime or systemd says of it.
+    fn describe(&mut self, cgroup: &str) {
+        let (limits, now) = (&self.config.limits, self.now);
+        let Some(container) =
+            self.identities.known(cgroup).flatten().and_then(|index| self.containers.get_mut(index))
+        else {
+            return;
+        };
+        if let Some(row) = self.identities.metadata(cgroup) {
+            container.description.learn_container(row, limits, &mut self.drops, now);
+        }
+        if let Some(row) = self.identities.unit(cgroup) {
+            container.description.learn_unit(row, limits, &mut self.drops, now);
         }
     }
 

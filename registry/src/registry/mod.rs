@@ -94,6 +94,7 @@ impl Registry {
             Kind::LogPattern(row) => self.log_pattern(row),
             // What the recording read so far is all that there is of a message.
             Kind::Mark(row) if row.kind == MarkKind::End => self.finish_logs(),
+            Kind::SystemdUnit(row) => self.systemd_unit(time, row),
             Kind::CgroupStats(row) => self.cgroup_stats(time, row),
             Kind::CgroupIo(row) => self.cgroup_io(time, row),
             Kind::TaskDelays(row) => self.task_delays(row),
@@ -128,7 +129,7 @@ impl Registry {
         let mut collector = Collector::new(self.node.labels());
         self.node.collect(&mut collector);
         for container in self.shown() {
-            container.collect(&self.namespaces, &mut collector);
+            container.collect(&self.namespaces, self.node.network_namespace(), &mut collector);
         }
         if self.scrapes > 0 {
             collector.add(&definitions::SCRAPES, [], self.scrapes as f64);

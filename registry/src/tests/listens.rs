@@ -68,3 +68,41 @@ fn sockets_that_listened_before_the_recording_are_shown() {
     scenario.tcp(TcpEventKind::ListenClose, 1, 100, ("10.0.0.9", 80));
     assert_eq!(rows(&scenario), ["10.0.0.9:80 0"]);
 }
+
+fn published(runtime: &str, bindings: &[&str]) -> ContainerSnapshot {
+    ContainerSnapshot {
+        runtime: runtime.to_owned(),
+        port_bindings: Some(bindings.iter().map(|binding| (*binding).to_owned()).collect()),
+        ..metadata(WEB, "web")
+    }
+}
+
+#[test]
+fn ports_that_docker_publishes_are_addresses_of_the_host_while_the_container_lives() {
+    let mut scenario = Scenario::new();
+    scenario.apply(published("docker", &["0.0.0.0:8080", "[::]:8080", "10.0.0.1:9000", "nonsense"]));
+    scenario.start(100, WEB);
+    let addresses = ["127.0.0.1", "192.0.2.7", "2001:db8::7"].map(str::to_owned).to_vec();
+    scenario.apply(NetworkNamespace { network_namespace: HOST_NAMESPACE, addresses });
+    assert_eq!(
+        rows(&scenario),
+        ["10.0.0.1:9000 1", "127.0.0.1:8080 1", "192.0.2.7:8080 1", "[2001:db8::7]:8080 1"]
+    );
+    let proxied = [("listen_addr", "192.0.2.7:8080"), ("proxy", "dockerd")];
+    assert_eq!(scenario.value("container_net_tcp_listen_info", &proxied), Some(1.0));
+    scenario.exit(100, None);
+    assert_eq!(scenario.value("container_net_tcp_listen_info", &proxied), Some(0.0));
+    // Started again with other ports.
+    scenario.apply(published("docker", &["127.0.0.1:8081"]));
+    scenario.start(101, WEB);
+    assert_eq!(rows(&scenario), ["127.0.0.1:8081 1"]);
+}
+
+#[test]
+fn ports_that_podman_publishes_are_not_dockers() {
+    let mut scenario = Scenario::new();
+    scenario.apply(published("podman", &["127.0.0.1:8080"]));
+    scenario.start(100, WEB);
+    let proxied = [("listen_addr", "127.0.0.1:8080"), ("proxy", "podman")];
+    assert_eq!(scenario.value("container_net_tcp_listen_info", &proxied), Some(1.0));
+}

@@ -12,4 +12,5 @@ mod logs;
 mod metrics;
 mod properties;
 mod speed;
+mod units;
 mod usage;

@@ -93,6 +93,23 @@ fn snapshots() -> impl Strategy<Value = Kind> {
                 ContainerSnapshot { metadata: metadata_status, ..metadata(&cgroup, &name) }.into()
             }
         ),
+        (cgroup(), proptest::option::of("[a-c]|oneshot"), "[a-c]|a.timer").prop_map(
+            |(cgroup, unit_type, trigger)| {
+                SystemdUnit {
+                    cgroup,
+                    name: "a.service".to_owned(),
+                    metadata: MetadataStatus::Found,
+                    unit_type,
+                    triggered_by: vec![trigger],
+                }
+                .into()
+            }
+        ),
+        (cgroup(), proptest::collection::vec("127.0.0.[12]:[1-3]|0.0.0.0:1|[a-z]", 0..3)).prop_map(
+            |(cgroup, bindings)| {
+                ContainerSnapshot { port_bindings: Some(bindings), ..metadata(&cgroup, "a") }.into()
+            }
+        ),
         cgroup().prop_map(|cgroup| cgroup_event(CgroupEventKind::Existing, &cgroup).into()),
     ]
 }
@@ -215,7 +232,9 @@ fn everything(registry: &Registry) -> String {
 
 fn is_snapshot(kind: &Kind) -> bool {
     match kind {
-        Kind::ProcessSnapshot(_) | Kind::SocketSnapshot(_) | Kind::Container(_) => true,
+        Kind::ProcessSnapshot(_) | Kind::SocketSnapshot(_) | Kind::Container(_) | Kind::SystemdUnit(_) => {
+            true
+        }
         Kind::Cgroup(row) => row.kind == CgroupEventKind::Existing,
         _ => false,
     }

@@ -39,5 +39,13 @@ table! {
         [Dictionary] log_path: Option<String>,
         /// Process id of the container's first process.
         [Dictionary] pid: Option<u32>,
+        /// Format of that file: docker_json, cri.
+        [Dictionary] log_format: Option<String>,
+        /// Volumes and bind mounts: path in the container, and the directory of the host that is there.
+        [Dictionary] mounts: Option<BTreeMap<String, String>>,
+        /// Addresses of the host that the runtime passes on to the container, such as `0.0.0.0:8080`; TCP only.
+        [Dictionary] port_bindings: Option<Vec<String>>,
+        /// Networks by name, with the container's addresses there, separated by spaces.
+        [Dictionary] networks: Option<BTreeMap<String, String>>,
     }
 }

@@ -27,6 +27,7 @@ mod recorder_stats;
 mod scrapes;
 mod sockets;
 mod source_stats;
+mod systemd_units;
 mod task_delays;
 mod tcp_events;
 
@@ -57,5 +58,6 @@ pub use recorder_stats::RecorderStats;
 pub use scrapes::{Scrape, ScrapeFormat};
 pub use sockets::{SocketKind, SocketSnapshot};
 pub use source_stats::SourceStats;
+pub use systemd_units::SystemdUnit;
 pub use task_delays::TaskDelays;
 pub use tcp_events::{TcpEvent, TcpEventKind, TcpState};

@@ -109,6 +109,10 @@ impl Story {
             environment: BTreeMap::new(),
             log_path: None,
             pid: Some(200),
+            log_format: None,
+            mounts: None,
+            port_bindings: None,
+            networks: None,
         });
         self.process_snapshot(1, "/init.scope");
         self.process_snapshot(200, CONTAINER_CGROUP);

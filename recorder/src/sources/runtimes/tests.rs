@@ -30,7 +30,12 @@ const DEADLINE: Duration = Duration::from_millis(200);
 const INSPECTED: &str = r#"{"Id":"abc","Name":"/web-1","Image":"sha256:1","LogPath":"/var/lib/docker/abc-json.log",
 "State":{"Pid":4711,"Status":"running"},
 "Config":{"Image":"nginx:1.27","Labels":{"b":"2","a":"1"},
-"Env":["NOMAD_JOB_NAME=shop","PASSWORD=secret","NOMAD_TOKEN=secret","NOMAD_TASK_NAME=a=b","PATH"]}}"#;
+"Env":["NOMAD_JOB_NAME=shop","PASSWORD=secret","NOMAD_TOKEN=secret","NOMAD_TASK_NAME=a=b","PATH"]},
+"HostConfig":{"LogConfig":{"Type":"json-file"}},
+"Mounts":[{"Type":"bind","Source":"/mnt/pvc-1","Destination":"/data"},{"Type":"tmpfs","Destination":"/tmp"}],
+"NetworkSettings":{"Ports":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"},{"HostIp":"::","HostPort":"8080"}],
+"53/udp":[{"HostIp":"0.0.0.0","HostPort":"53"}],"81/tcp":null,"82/tcp":[{"HostIp":"","HostPort":"8082"}]},
+"Networks":{"front":{"IPAddress":"172.18.0.2","GlobalIPv6Address":"fd00::2"},"none":{"IPAddress":""}}}}"#;
 
 /// A stand-in for the daemon.
 struct StandIn {
@@ -90,26 +95,28 @@ impl StandIn {
     }
 }
 
-fn source(socket: &Path, retry: Duration) -> DockerSource {
+fn source(socket: &Path, retry: Duration) -> RuntimeSource {
     let sockets = vec![PathBuf::from("/nonexistent/docker.sock"), socket.to_owned()];
-    DockerSource::start(DockerConfig { sockets, deadline: DEADLINE, retry_interval: retry }).unwrap()
+    let config =
+        RuntimeConfig { runtime: Runtime::Docker, sockets, deadline: DEADLINE, retry_interval: retry };
+    RuntimeSource::start(config).unwrap()
 }
 
-fn request(container_id: &str) -> DockerRequest {
-    DockerRequest { cgroup: format!("/docker/{container_id}"), container_id: container_id.to_owned() }
+fn request(container_id: &str) -> RuntimeRequest {
+    RuntimeRequest { cgroup: format!("/docker/{container_id}"), id: container_id.to_owned() }
 }
 
-fn next_row(source: &DockerSource) -> ContainerSnapshot {
+fn next_row(source: &RuntimeSource) -> ContainerSnapshot {
     loop {
-        if let DockerReport::Container(row) = source.wait_report(PATIENCE).unwrap() {
+        if let RuntimeReport::Answer(Answer::Container(row)) = source.wait_report(PATIENCE).unwrap() {
             return *row;
         }
     }
 }
 
-fn next_status(source: &DockerSource) -> (ProbeState, String) {
+fn next_status(source: &RuntimeSource) -> (ProbeState, String) {
     loop {
-        if let DockerReport::Status(status) = source.wait_report(PATIENCE).unwrap() {
+        if let RuntimeReport::Status(status) = source.wait_report(PATIENCE).unwrap() {
             assert_eq!(status.probe, "docker");
             return (status.state, status.reason.unwrap_or_default());
         }
@@ -140,6 +147,10 @@ fn an_answer_becomes_a_row_without_any_secret_of_the_environment() {
             environment: map([("NOMAD_JOB_NAME", "shop"), ("NOMAD_TASK_NAME", "a=b")]),
             log_path: Some("/var/lib/docker/abc-json.log".to_owned()),
             pid: Some(4711),
+            log_format: Some("docker_json".to_owned()),
+            mounts: Some(BTreeMap::from([("/data".to_owned(), "/mnt/pvc-1".to_owned())])),
+            port_bindings: Some(["0.0.0.0:8080", "0.0.0.0:8082", "[::]:8080"].map(str::to_owned).to_vec()),
+            networks: Some(map([("front", "172.18.0.2 fd00::2"), ("none", "")])),
         }
     );
     assert_eq!(source.try_report(), None);
@@ -268,9 +279,42 @@ fn a_socket_that_nobody_listens_on_is_failed() {
 
 #[test]
 fn only_a_unix_socket_of_docker_host_is_used() {
-    let first = |host| DockerConfig::new(host).sockets.first().unwrap().display().to_string();
+    let first =
+        |host| RuntimeConfig::new(Runtime::Docker, host).sockets.first().unwrap().display().to_string();
     assert_eq!(first(Some("unix:///home/me/docker.sock")), "/home/me/docker.sock");
     for other in [None, Some("tcp://10.0.0.1:2375"), Some("ssh://me@host"), Some("unix://"), Some("")] {
         assert_eq!(first(other), "/run/docker.sock");
     }
 }
+
+#[test]
+fn a_socket_that_was_left_behind_does_not_hide_the_one_that_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let (dead, socket) = (directory.path().join("dead.sock"), directory.path().join("docker.sock"));
+    drop(UnixListener::bind(&dead).unwrap());
+    let _daemon = StandIn::start(&socket, ANSWERS);
+    let config = RuntimeConfig {
+        runtime: Runtime::Podman,
+        sockets: vec![dead, socket],
+        deadline: DEADLINE,
+        retry_interval: PATIENCE,
+    };
+    let source = RuntimeSource::start(config).unwrap();
+    source.request(request("abc"));
+    let row = next_row(&source);
+    assert_eq!((row.runtime.as_str(), row.name.as_deref()), ("podman", Some("web-1")));
+}
+
+#[test]
+fn every_runtime_is_looked_for_in_the_recorders_and_in_the_hosts_root() {
+    for runtime in Runtime::ALL {
+        let sockets = RuntimeConfig::new(runtime, None).sockets;
+        let of_host = |socket: &PathBuf| socket.starts_with("/proc/1/root");
+        assert!(
+            sockets.len() >= 2
+                && sockets.iter().filter(|socket| of_host(socket)).count() * 2 == sockets.len()
+        );
+    }
+}
+
+mod answers;

@@ -103,6 +103,7 @@ impl<'a> Session<'a> {
             roots,
             timers: Timers::new(config, now),
             rate: Rate::new(now),
+            longest_wait_ns: 0,
         };
         session.mark(MarkKind::Start, None)?;
         session.mark(MarkKind::SegmentStart, None)?;

@@ -6,7 +6,7 @@
 //!
 //! Where things are: [`Registry`] takes each observation to the part that it concerns. `containers/` has the state of
 //! a container (processes, destinations, listens, use of its control groups), `processes` and `sockets` find the
-//! container of an event, `node` keeps the host's own figures, [`container_id`] and [`application_type`] are pure
+//! container of an event, `node` keeps the host's own figures, `recording` those of the recording itself, [`container_id`] and [`application_type`] are pure
 //! functions of names, [`metrics`] has the families and the two text formats.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -22,6 +22,7 @@ mod maps;
 pub mod metrics;
 mod node;
 mod processes;
+mod recording;
 mod registry;
 mod sockets;
 #[cfg(test)]
@@ -30,7 +31,7 @@ mod test_support;
 mod tests;
 mod views;
 
-pub use config::{Config, Limits};
+pub use config::{Config, Limits, Pattern, SeriesLimits};
 pub use findings::{Finding, FindingKind};
 pub use metrics::exposition;
 pub use registry::Registry;

@@ -48,6 +48,16 @@ impl<T> Sequencer<T> {
         self.arrivals += 1;
     }
 
+    /// Items that wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len() + self.due.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Lets every item go that happened before `until_boot_ns`: [`Sequencer::take_next`] gives them, oldest first.
     pub fn release(&mut self, until_boot_ns: u64) {
         self.due.extend(self.waiting.extract_if(.., |key| key.boot_ns < until_boot_ns));

@@ -1,6 +1,9 @@
 //! What may be chosen about the registry. The defaults are those of coroot-node-agent but where a field says otherwise.
 
 use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use regex::Regex;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +13,10 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Containers younger than this have no metrics, nanoseconds. The default is 0: in a trace also the short-lived count.
     pub min_container_age_ns: i64,
+    /// Containers whose id none of these matches have no metrics and no findings; when there is none, all have.
+    pub container_allowlist: Vec<Pattern>,
+    /// Containers whose id one of these matches have no metrics and no findings, whatever the other list says.
+    pub container_denylist: Vec<Pattern>,
     /// Leaves out systemd's own services and those of a plain installation ([`crate::container_id::is_system_service`]).
     pub skip_systemd_system_services: bool,
     /// Connections to these ports are not tracked: they are mostly answers of protocols with a second connection.
@@ -18,17 +25,83 @@ pub struct Config {
     pub tracked_ports: Vec<u16>,
     /// Bounds of memory.
     pub limits: Limits,
+    /// Bounds of what a scrape gives.
+    pub series: SeriesLimits,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             min_container_age_ns: 0,
+            container_allowlist: Vec::new(),
+            container_denylist: Vec::new(),
             skip_systemd_system_services: true,
             ephemeral_ports: Some(32_768..=60_999),
             tracked_ports: vec![50_051],
             limits: Limits::default(),
+            series: SeriesLimits::default(),
         }
+    }
+}
+
+impl Config {
+    /// Whether a container with this id is to be shown.
+    pub(crate) fn admits(&self, id: &str) -> bool {
+        let is_matched = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.0.is_match(id));
+        let is_allowed = self.container_allowlist.is_empty() || is_matched(&self.container_allowlist);
+        is_allowed && !is_matched(&self.container_denylist)
+    }
+}
+
+/// A regular expression, found anywhere in a text unless it has anchors.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Pattern(Regex);
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.0.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = regex::Error;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl FromStr for Pattern {
+    type Err = regex::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Regex::new(text).map(Self)
+    }
+}
+
+/// Bounds of what a scrape gives. Series beyond one are summed up as `~other` and counted in
+/// `aftertrace_series_dropped_total`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SeriesLimits {
+    /// Series of one metric.
+    pub per_family: usize,
+    /// Series of one metric of one container.
+    pub per_container: usize,
+}
+
+impl Default for SeriesLimits {
+    fn default() -> Self {
+        Self { per_family: 10_000, per_container: 500 }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::containers::{Container, Destination};
 use crate::endpoint::Endpoint;
 use crate::losses::{Dropped, Drops, Losses, Tally};
 use crate::maps::OrderedMap;
+use crate::metrics::Limiter;
 
 /// What a finding is about; the worst kind first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -136,7 +137,7 @@ pub(crate) fn of_container(container: &Container) -> Vec<Finding> {
 }
 
 /// Findings about the recording as a whole.
-pub(crate) fn of_recording(losses: &Losses, drops: &Drops) -> Vec<Finding> {
+pub(crate) fn of_recording(losses: &Losses, drops: &Drops, limiter: &Limiter) -> Vec<Finding> {
     let finding = |kind, subject: String, line, tally: Tally| Finding {
         kind,
         container: None,
@@ -159,7 +160,11 @@ pub(crate) fn of_recording(losses: &Losses, drops: &Drops) -> Vec<Finding> {
         };
         finding(FindingKind::Limit, what.word().to_owned(), line, tally)
     });
-    lost.chain(dropped).collect()
+    let folded = limiter.dropped().map(|(definition, tally)| {
+        let line = format!("{} series of {} not shown by themselves", tally.count, definition.name);
+        finding(FindingKind::Limit, definition.name.to_owned(), line, tally)
+    });
+    lost.chain(dropped).chain(folded).collect()
 }
 
 /// The worst first; the order is the same in every replay.

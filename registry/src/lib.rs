@@ -5,8 +5,9 @@
 //! file, thread, environment or chance. `clippy.toml` beside this crate forbids those by name.
 //!
 //! Where things are: [`Registry`] takes each observation to the part that it concerns. `containers/` has the state of
-//! a container (processes, destinations, listens, use of its control groups), `logs/` counts messages, `processes` and `sockets` find the
-//! container of an event, `node` keeps the host's own figures, [`container_id`] and [`application_type`] are pure
+//! a container (processes, destinations, listens, use of its control groups), `logs/` counts messages, `processes` and
+//! `sockets` find the container of an event, `node` keeps the host's own figures, `recording` those of the recording
+//! itself, [`container_id`] and [`application_type`] are pure
 //! functions of names, [`metrics`] has the families and the two text formats.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -23,6 +24,7 @@ mod maps;
 pub mod metrics;
 mod node;
 mod processes;
+mod recording;
 mod registry;
 mod sockets;
 #[cfg(test)]
@@ -31,7 +33,7 @@ mod test_support;
 mod tests;
 mod views;
 
-pub use config::{Config, Limits};
+pub use config::{Config, Limits, Pattern, SeriesLimits};
 pub use findings::{Finding, FindingKind};
 pub use metrics::exposition;
 pub use registry::Registry;

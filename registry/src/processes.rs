@@ -51,6 +51,11 @@ impl Processes {
         self.by_key.get_mut(&key)
     }
 
+    /// All that are known.
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
     /// The last process with this pid.
     pub(crate) fn key(&self, pid: u32) -> Option<ProcessKey> {
         self.starts.get(&pid).map(|start_ns| ProcessKey { pid, start_ns: *start_ns })

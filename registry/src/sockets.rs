@@ -55,6 +55,10 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
     pub(crate) fn contains(&self, id: u64) -> bool {
         self.by_id.contains_key(&id)
     }

@@ -9,7 +9,7 @@ use aftertrace_schemas::column::{Ip, Timestamp};
 use aftertrace_schemas::tables::*;
 use aftertrace_schemas::{Kind, Observation, UnixNanos};
 
-use crate::metrics::{Family, exposition};
+use crate::metrics::{Family, Label, Series, exposition};
 use crate::{Config, Registry};
 
 pub(crate) const WEB: &str = "/docker/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -199,6 +199,12 @@ pub(crate) fn value(families: &[Family], name: &str, labels: &[(&str, &str)]) ->
     let found = fitting.next().map(|series| series.value);
     assert!(fitting.next().is_none(), "several series of {name} have {labels:?}");
     found
+}
+
+/// The place of a series in its family.
+pub(crate) fn place(series: &Series) -> (Option<&str>, &[Label]) {
+    let container = series.labels.iter().find(|(name, _)| *name == "container_id");
+    (container.map(|(_, id)| &**id), &series.labels)
 }
 
 pub(crate) fn process(kind: ProcessEventKind, pid: u32) -> ProcessEvent {

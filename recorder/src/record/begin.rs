@@ -115,6 +115,7 @@ impl<'a> Session<'a> {
             timers: Timers::new(config, now),
             scrapes: 0,
             rate: Rate::new(now),
+            longest_wait_ns: 0,
         };
         session.mark(MarkKind::Start, None)?;
         session.mark(MarkKind::SegmentStart, None)?;

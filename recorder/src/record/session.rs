@@ -65,6 +65,8 @@ pub(crate) struct Session<'a> {
     /// Number of the latest scrape.
     pub(super) scrapes: u64,
     pub(super) rate: Rate,
+    /// Longest time that a kernel event waited for its place since that was last written.
+    pub(super) longest_wait_ns: u64,
 }
 
 /// When something is due.
@@ -185,7 +187,11 @@ impl Session<'_> {
     /// Gives everything that happened before a moment its place.
     pub(super) fn release(&mut self, until_ns: u64) -> Result<(), RecordError> {
         self.sequencer.release(until_ns);
+        let now_ns = SystemClock.boot_ns();
         while let Some((boot_ns, item)) = self.sequencer.take_next() {
+            if matches!(item, Item::Kernel { .. }) {
+                self.longest_wait_ns = self.longest_wait_ns.max(now_ns.saturating_sub(boot_ns));
+            }
             self.place(boot_ns, item)?;
         }
         Ok(())
@@ -250,6 +256,8 @@ impl Session<'_> {
             queued_batches: stats.queued_batches,
             processes: u32::try_from(self.live.processes().len()).unwrap_or(u32::MAX),
             sockets: u32::try_from(self.live.sockets().len()).unwrap_or(u32::MAX),
+            waiting_observations: Some(u32::try_from(self.sequencer.len()).unwrap_or(u32::MAX)),
+            longest_wait_ns: Some(std::mem::take(&mut self.longest_wait_ns)),
         };
         self.emit_now(Kind::Recorder(row))?;
         let sync = self.clock.sample();
@@ -303,6 +311,9 @@ impl Session<'_> {
         }
         self.mark(MarkKind::SegmentStart, None)?;
         self.write_accounts(true)?;
+        for row in self.measuring.take_stats(true) {
+            self.emit_now(Kind::Source(row))?;
+        }
         let time = self.anchor.unix_ns(SystemClock.boot_ns());
         // Not through `emit`: what is alive already knows of itself.
         let Self { live, sinks, .. } = self;

@@ -22,6 +22,8 @@ use crate::processes::ProcessKey;
 #[derive(Debug)]
 pub(crate) struct Container {
     pub(crate) id: Arc<str>,
+    /// Whether it is one of those asked for, by its id.
+    pub(crate) is_admitted: bool,
     pub(crate) description: Description,
     /// Live processes.
     pub(crate) processes: BTreeSet<ProcessKey>,
@@ -48,9 +50,10 @@ pub(crate) struct Container {
 }
 
 impl Container {
-    pub(crate) fn new(id: Arc<str>, time: UnixNanos) -> Self {
+    pub(crate) fn new(id: Arc<str>, is_admitted: bool, time: UnixNanos) -> Self {
         Self {
             id,
+            is_admitted,
             description: Description::default(),
             processes: BTreeSet::new(),
             applications: BTreeMap::new(),

@@ -1,5 +1,7 @@
 //! Where a container connects to, and how that went.
 
+use std::sync::Arc;
+
 use aftertrace_schemas::UnixNanos;
 
 use crate::Limits;
@@ -134,17 +136,23 @@ impl Destination {
         self.retransmitted.map(|(first, last)| Tally::new(self.totals.retransmits, first, last))
     }
 
-    fn collect(&self, label: &str, collector: &mut Collector) {
+    /// How much it is used: the same for all of its series.
+    fn connections(&self) -> f64 {
+        let Totals { connects, failed_connects, .. } = self.totals;
+        connects.saturating_add(failed_connects).saturating_add(self.active) as f64
+    }
+
+    fn collect(&self, label: &Arc<str>, collector: &mut Collector) {
         let totals = &self.totals;
         if totals.failed_connects > 0 {
-            let own = [("destination", label.into())];
+            let own = [("destination", label.clone())];
             collector.add(&definitions::FAILED_CONNECTS, own, totals.failed_connects as f64);
         }
         if !self.established {
             return;
         }
         // No address translation is known here, so what was dialled is what was reached.
-        let both = || [("destination", label.into()), ("actual_destination", label.into())];
+        let both = || [("destination", label.clone()), ("actual_destination", label.clone())];
         collector.add(&definitions::CONNECTS, both(), totals.connects as f64);
         collector.add(&definitions::CONNECTION_TIME, both(), totals.handshake_ns as f64 / 1e9);
         collector.add(&definitions::ACTIVE_CONNECTIONS, both(), self.active as f64);
@@ -211,8 +219,15 @@ impl Destinations {
     }
 
     pub(crate) fn collect(&self, collector: &mut Collector) {
-        for (endpoint, destination) in &self.by_endpoint {
-            destination.collect(&endpoint.to_string(), collector);
+        let label =
+            |(endpoint, destination): (&Endpoint, _)| (Arc::<str>::from(endpoint.to_string()), destination);
+        let mut labelled: Vec<(Arc<str>, &Destination)> = self.by_endpoint.iter().map(label).collect();
+        // Once here instead of once in each family.
+        labelled.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (label, destination) in labelled {
+            collector.weigh(Some(destination.connections()));
+            destination.collect(&label, collector);
         }
+        collector.weigh(None);
     }
 }

@@ -21,7 +21,7 @@ pub(crate) use identities::Identities;
 pub(crate) use listens::{ListenKey, NamespaceAddresses};
 pub(crate) use waiting::Delays;
 
-use crate::Limits;
+use crate::Config;
 use crate::losses::{Dropped, Drops};
 use crate::maps::OrderedMap;
 
@@ -58,17 +58,17 @@ impl Containers {
         &mut self,
         id: Arc<str>,
         time: UnixNanos,
-        limits: &Limits,
+        config: &Config,
         drops: &mut Drops,
     ) -> Option<ContainerIndex> {
         if let Some(index) = self.by_id(&id) {
             return Some(index);
         }
-        if self.by_id.len() >= limits.containers {
+        if self.by_id.len() >= config.limits.containers {
             drops.count(Dropped::Containers, time);
             return None;
         }
-        let container = Some(Box::new(Container::new(id.clone(), time)));
+        let container = Some(Box::new(Container::new(id.clone(), config.admits(&id), time)));
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
@@ -90,13 +90,18 @@ impl Containers {
     }
 
     /// Gives the container another id that no container has.
-    pub(crate) fn rename(&mut self, index: ContainerIndex, id: Arc<str>) {
+    pub(crate) fn rename(&mut self, index: ContainerIndex, id: Arc<str>, config: &Config) {
         let Some(container) = self.slots.get_mut(index.0 as usize).and_then(Option::as_deref_mut) else {
             return;
         };
         self.by_id.swap_remove(&container.id);
+        container.is_admitted = config.admits(&id);
         container.id = id.clone();
         self.by_id.insert(id, index);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
     }
 
     /// Sorted by id.

@@ -1,34 +1,68 @@
-//! Gathers series into families: labels that all series share, one order for everything.
+//! Gathers series by family: labels that all series share, one order for everything.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::definitions::Definition;
+use super::definitions::{self, Definition};
+use super::limiter::SeriesCounts;
 use super::{Family, Label, Series};
 
-/// Gathers series into families.
+/// A series before it is known whether its family is too large.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Gathered {
+    /// Number of its container in the order of ids, from 1; 0 when it is of none.
+    pub(super) container: u32,
+    /// What decides who is shown when not all can be: the heaviest.
+    pub(super) weight: f64,
+    /// Whether it stands for others already.
+    pub(super) is_rest: bool,
+    pub(super) series: Series,
+}
+
+/// Gathers series by family.
 pub(crate) struct Collector {
+    /// Labels of every series, then those of the container.
     shared: Vec<Label>,
-    families: BTreeMap<&'static str, Family>,
+    constant: usize,
+    container: u32,
+    weight: Option<f64>,
+    /// By index of the definition; nothing in them when series are only counted.
+    families: Vec<Vec<Gathered>>,
+    counts: Vec<SeriesCounts>,
+    counts_only: bool,
 }
 
 impl Collector {
     /// Every series gets the `shared` labels.
     pub(crate) fn new(shared: Vec<Label>) -> Self {
-        Self { shared, families: BTreeMap::new() }
+        let families = definitions::ALL.iter().map(|_| Vec::new()).collect();
+        let counts = vec![SeriesCounts::default(); definitions::ALL.len()];
+        let constant = shared.len();
+        Self { shared, constant, container: 0, weight: None, families, counts, counts_only: false }
     }
 
-    /// All further series also get the labels of a container.
+    /// Keeps no series, only how many there are.
+    pub(crate) fn counting() -> Self {
+        Self { counts_only: true, ..Self::new(Vec::new()) }
+    }
+
+    /// All further series also get the labels of a container. To be called in the order of ids.
     pub(crate) fn begin_container(&mut self, id: &Arc<str>) {
         self.end_container();
-        self.shared.push(("container_id", id.clone()));
+        self.container += 1;
         // coroot-node-agent puts the OpenTelemetry service name here when it differs from the id. There is none here.
         self.shared.push(("app_id", "".into()));
+        self.shared.push(("container_id", id.clone()));
     }
 
     /// Ends what [`Self::begin_container`] began.
     pub(crate) fn end_container(&mut self) {
-        self.shared.retain(|(name, _)| !matches!(*name, "container_id" | "app_id"));
+        self.shared.truncate(self.constant);
+    }
+
+    /// Further series weigh this much, so that the same ones are shown in families that belong together. Without it, a
+    /// series weighs its value.
+    pub(crate) fn weigh(&mut self, weight: Option<f64>) {
+        self.weight = weight;
     }
 
     /// Adds one series.
@@ -38,20 +72,69 @@ impl Collector {
         own: impl IntoIterator<Item = Label>,
         value: f64,
     ) {
-        let mut labels: Vec<Label> = self.shared.iter().cloned().chain(own).collect();
+        let is_of_container = self.shared.len() > self.constant;
+        let container = if is_of_container { self.container } else { 0 };
+        if let Some(counts) = self.counts.get_mut(definition.index) {
+            counts.add(container);
+        }
+        if self.counts_only {
+            return;
+        }
+        let own = own.into_iter();
+        let mut labels: Vec<Label> = Vec::with_capacity(self.shared.len() + own.size_hint().0);
+        labels.extend_from_slice(&self.shared);
+        labels.extend(own);
         labels.sort_unstable_by_key(|(name, _)| *name);
-        let Definition { name, help, kind } = *definition;
-        let family =
-            self.families.entry(name).or_insert_with(|| Family { name, help, kind, series: Vec::new() });
-        family.series.push(Series { labels, value });
+        #[cfg(test)]
+        check(definition, &labels, &self.shared);
+        let weight = self.weight.unwrap_or(value).max(0.0);
+        if let Some(family) = self.families.get_mut(definition.index) {
+            family.push(Gathered { container, weight, is_rest: false, series: Series { labels, value } });
+        }
     }
 
-    /// The families sorted by name, their series by labels.
-    pub(crate) fn finish(self) -> Vec<Family> {
-        let mut families: Vec<Family> = self.families.into_values().collect();
-        for family in &mut families {
-            family.series.sort_by(|a, b| a.labels.cmp(&b.labels));
-        }
-        families
+    /// How many series each family has, by index of the definition.
+    pub(super) fn counts(&self) -> &[SeriesCounts] {
+        &self.counts
     }
+
+    /// The families in the order of their definitions, each sorted by container and labels.
+    pub(super) fn into_families(
+        self,
+    ) -> impl Iterator<Item = (&'static Definition, SeriesCounts, Vec<Gathered>)> {
+        definitions::ALL.iter().zip(self.counts).zip(self.families).map(
+            |((definition, counts), mut series)| {
+                sort(&mut series);
+                (*definition, counts, series)
+            },
+        )
+    }
+
+    /// The families that have series, however many.
+    pub(crate) fn finish(self) -> Vec<Family> {
+        let families = self.into_families().filter(|(_, _, series)| !series.is_empty());
+        families.map(|(definition, _, series)| family(definition, series)).collect()
+    }
+}
+
+/// The family of these series.
+pub(super) fn family(definition: &'static Definition, series: Vec<Gathered>) -> Family {
+    let Definition { name, help, kind, .. } = *definition;
+    Family { name, help, kind, series: series.into_iter().map(|one| one.series).collect() }
+}
+
+/// By container, then by labels.
+pub(super) fn sort(family: &mut [Gathered]) {
+    family.sort_by(|a, b| a.container.cmp(&b.container).then_with(|| a.series.labels.cmp(&b.series.labels)));
+}
+
+/// Documentation and the limiter rest on what the definition says.
+#[cfg(test)]
+fn check(definition: &Definition, labels: &[Label], shared: &[Label]) {
+    let own = labels.iter().map(|(name, _)| *name);
+    let own: Vec<_> = own.filter(|name| !shared.iter().any(|(of_all, _)| of_all == name)).collect();
+    let mut defined = definition.labels.to_vec();
+    defined.sort_unstable();
+    assert_eq!(own, defined, "labels of {} are not those of its definition", definition.name);
+    assert!(definition.kept.iter().all(|kept| defined.contains(kept)), "{}", definition.name);
 }

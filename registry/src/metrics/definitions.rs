@@ -1,83 +1,162 @@
-//! Every metric: name, kind and help. Names are those of coroot-node-agent, so that its dashboards and alerts work.
+//! Every metric: name, kind, help, labels of its own. Names are those of coroot-node-agent, so that its dashboards and
+//! alerts work.
+//!
+//! `labels` names the labels of a series beside those of the host and the container. When a family has too many
+//! series, the rest becomes one series in which these labels are `~other`, but for those that `kept` names: few are
+//! possible and a sum over them would mean nothing. Counters add up; of a gauge nothing is left unless `folded` says how.
 
 use super::MetricKind;
 
-/// Name, kind and help of a metric.
+/// What becomes of series that are beyond the limit of their family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fold {
+    /// Their sum is shown.
+    Sum,
+    /// A sum of them would mean nothing.
+    Omit,
+}
+
+/// Name, kind, help and labels of a metric.
+#[derive(Debug)]
 pub(crate) struct Definition {
+    /// Place in [`ALL`].
+    pub(crate) index: usize,
     pub(crate) name: &'static str,
     pub(crate) help: &'static str,
     pub(crate) kind: MetricKind,
+    pub(crate) labels: &'static [&'static str],
+    /// Those of the labels whose values stay apart in the series of the rest.
+    pub(crate) kept: &'static [&'static str],
+    pub(crate) fold: Fold,
+}
+
+const fn fold_of(kind: MetricKind, said: Option<Fold>) -> Fold {
+    match (said, kind) {
+        (Some(fold), _) => fold,
+        (None, MetricKind::Counter) => Fold::Sum,
+        (None, MetricKind::Gauge) => Fold::Omit,
+    }
+}
+
+macro_rules! optional {
+    () => {
+        None
+    };
+    ($fold:ident) => {
+        Some(Fold::$fold)
+    };
 }
 
 macro_rules! definitions {
-    ($($identifier:ident: $kind:ident $name:literal, $help:literal;)+) => {
-        $(pub(crate) static $identifier: Definition =
-            Definition { name: $name, help: $help, kind: MetricKind::$kind };)+
+    ($($identifier:ident: $kind:ident $name:literal, $help:literal
+        $(labels [$($label:ident)+])? $(kept [$($kept:ident)+])? $(folded $fold:ident)?;)+) => {
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "gives each definition its number")]
+        enum Place { $($identifier,)+ }
 
-        /// All of them.
-        #[cfg(test)]
+        $(pub(crate) static $identifier: Definition = Definition {
+            index: Place::$identifier as usize,
+            name: $name,
+            help: $help,
+            kind: MetricKind::$kind,
+            labels: &[$($(stringify!($label)),+)?],
+            kept: &[$($(stringify!($kept)),+)?],
+            fold: fold_of(MetricKind::$kind, optional!($($fold)?)),
+        };)+
+
+        /// All of them, by index.
         pub(crate) static ALL: &[&Definition] = &[$(&$identifier),+];
     };
 }
 
 definitions! {
-    CONTAINER_INFO: Gauge "container_info", "Meta information about the container";
+    CONTAINER_INFO: Gauge "container_info", "Meta information about the container" labels [image systemd_triggered_by systemd_type];
     RESTARTS: Counter "container_restarts_total", "Number of times the container has been restarted";
     CPU_LIMIT: Gauge "container_resources_cpu_limit_cores", "CPU limit of the container, in cores";
     CPU_USAGE: Counter "container_resources_cpu_usage_seconds_total", "Total CPU time consumed by the container, in seconds";
     CPU_THROTTLED: Counter "container_resources_cpu_throttled_seconds_total", "Total time the container has been throttled by its CPU limit, in seconds";
     CPU_DELAY: Counter "container_resources_cpu_delay_seconds_total", "Total time that processes of the container could have run and waited for a CPU, in seconds";
-    CPU_PRESSURE: Counter "container_resources_cpu_pressure_waiting_seconds_total", "Total time in which some of the container's tasks, or all of them at once (full), waited for a CPU, in seconds";
+    CPU_PRESSURE: Counter "container_resources_cpu_pressure_waiting_seconds_total", "Total time in which some of the container's tasks, or all of them at once (full), waited for a CPU, in seconds" labels [kind] kept [kind];
     MEMORY_LIMIT: Gauge "container_resources_memory_limit_bytes", "Memory limit of the container, in bytes";
-    MEMORY_RSS: Gauge "container_resources_memory_rss_bytes", "Memory used by the container without page cache that can be dropped, in bytes: anonymous and mapped file memory";
-    MEMORY_CACHE: Gauge "container_resources_memory_cache_bytes", "Page cache of the container, in bytes";
-    MEMORY_PRESSURE: Counter "container_resources_memory_pressure_waiting_seconds_total", "Total time in which some of the container's tasks, or all of them at once (full), waited for memory, in seconds";
-    IO_PRESSURE: Counter "container_resources_io_pressure_waiting_seconds_total", "Total time in which some of the container's tasks, or all of them at once (full), waited for I/O, in seconds";
+    MEMORY_RSS: Gauge "container_resources_memory_rss_bytes", "Memory used by the container without page cache that can be dropped, in bytes: anonymous and mapped file memory" folded Sum;
+    MEMORY_CACHE: Gauge "container_resources_memory_cache_bytes", "Page cache of the container, in bytes" folded Sum;
+    MEMORY_PRESSURE: Counter "container_resources_memory_pressure_waiting_seconds_total", "Total time in which some of the container's tasks, or all of them at once (full), waited for memory, in seconds" labels [kind] kept [kind];
+    IO_PRESSURE: Counter "container_resources_io_pressure_waiting_seconds_total", "Total time in which some of the container's tasks, or all of them at once (full), waited for I/O, in seconds" labels [kind] kept [kind];
     DISK_DELAY: Counter "container_resources_disk_delay_seconds_total", "Total time that processes of the container waited for block I/O, in seconds";
-    DISK_SIZE: Gauge "container_resources_disk_size_bytes", "Size of a file system that the container writes to, in bytes";
-    DISK_USED: Gauge "container_resources_disk_used_bytes", "Used space of the file system, in bytes";
-    DISK_RESERVED: Gauge "container_resources_disk_reserved_bytes", "Free space of the file system that is kept for the superuser, in bytes";
-    DISK_READS: Counter "container_resources_disk_reads_total", "Number of reads by the container from the disk that the file system is on";
-    DISK_WRITES: Counter "container_resources_disk_writes_total", "Number of writes by the container to the disk that the file system is on";
-    DISK_READ_BYTES: Counter "container_resources_disk_read_bytes_total", "Number of bytes that the container read from the disk that the file system is on";
-    DISK_WRITTEN_BYTES: Counter "container_resources_disk_written_bytes_total", "Number of bytes that the container wrote to the disk that the file system is on";
+    DISK_SIZE: Gauge "container_resources_disk_size_bytes", "Size of a file system that the container writes to, in bytes" labels [mount_point device volume];
+    DISK_USED: Gauge "container_resources_disk_used_bytes", "Used space of the file system, in bytes" labels [mount_point device volume];
+    DISK_RESERVED: Gauge "container_resources_disk_reserved_bytes", "Free space of the file system that is kept for the superuser, in bytes" labels [mount_point device volume];
+    DISK_READS: Counter "container_resources_disk_reads_total", "Number of reads by the container from the disk that the file system is on" labels [mount_point device volume];
+    DISK_WRITES: Counter "container_resources_disk_writes_total", "Number of writes by the container to the disk that the file system is on" labels [mount_point device volume];
+    DISK_READ_BYTES: Counter "container_resources_disk_read_bytes_total", "Number of bytes that the container read from the disk that the file system is on" labels [mount_point device volume];
+    DISK_WRITTEN_BYTES: Counter "container_resources_disk_written_bytes_total", "Number of bytes that the container wrote to the disk that the file system is on" labels [mount_point device volume];
     OOM_KILLS: Counter "container_oom_kills_total", "Number of processes of the container that the OOM killer ended";
-    APPLICATION_TYPE: Gauge "container_application_type", "Type of an application that runs in the container";
-    LISTEN_INFO: Gauge "container_net_tcp_listen_info", "Address that the container listens on: 1 while it does, 0 after it stopped";
-    CONNECTS: Counter "container_net_tcp_successful_connects_total", "Number of outbound TCP connections that were established";
-    CONNECTION_TIME: Counter "container_net_tcp_connection_time_seconds_total", "Time spent on establishing outbound TCP connections, in seconds";
-    FAILED_CONNECTS: Counter "container_net_tcp_failed_connects_total", "Number of outbound TCP connections that could not be established";
-    ACTIVE_CONNECTIONS: Gauge "container_net_tcp_active_connections", "Number of outbound TCP connections that are open";
-    RETRANSMITS: Counter "container_net_tcp_retransmits_total", "Number of TCP segments of outbound connections that were sent again";
-    BYTES_SENT: Counter "container_net_tcp_bytes_sent_total", "Number of payload bytes that peers of outbound TCP connections acknowledged";
-    BYTES_RECEIVED: Counter "container_net_tcp_bytes_received_total", "Number of payload bytes received on outbound TCP connections";
+    APPLICATION_TYPE: Gauge "container_application_type", "Type of an application that runs in the container" labels [application_type];
+    LISTEN_INFO: Gauge "container_net_tcp_listen_info", "Address that the container listens on: 1 while it does, 0 after it stopped" labels [listen_addr proxy];
+    CONNECTS: Counter "container_net_tcp_successful_connects_total", "Number of outbound TCP connections that were established" labels [destination actual_destination];
+    CONNECTION_TIME: Counter "container_net_tcp_connection_time_seconds_total", "Time spent on establishing outbound TCP connections, in seconds" labels [destination actual_destination];
+    FAILED_CONNECTS: Counter "container_net_tcp_failed_connects_total", "Number of outbound TCP connections that could not be established" labels [destination];
+    ACTIVE_CONNECTIONS: Gauge "container_net_tcp_active_connections", "Number of outbound TCP connections that are open" labels [destination actual_destination] folded Sum;
+    RETRANSMITS: Counter "container_net_tcp_retransmits_total", "Number of TCP segments of outbound connections that were sent again" labels [destination actual_destination];
+    BYTES_SENT: Counter "container_net_tcp_bytes_sent_total", "Number of payload bytes that peers of outbound TCP connections acknowledged" labels [destination actual_destination];
+    BYTES_RECEIVED: Counter "container_net_tcp_bytes_received_total", "Number of payload bytes received on outbound TCP connections" labels [destination actual_destination];
 
-    LOG_MESSAGES: Counter "container_log_messages_total", "Number of messages that the container logged, by level and pattern";
-
-    NODE_INFO: Gauge "node_info", "Meta information about the node";
+    NODE_INFO: Gauge "node_info", "Meta information about the node" labels [hostname kernel_version];
+    LOG_MESSAGES: Counter "container_log_messages_total", "Number of messages that the container logged, by level and pattern" labels [source level pattern_hash sample] kept [source level];
     NODE_UPTIME: Gauge "node_uptime_seconds", "Time since the node started, in seconds";
-    NODE_CPU_USAGE: Counter "node_resources_cpu_usage_seconds_total", "CPU time of the node by mode, in seconds";
+    NODE_CPU_USAGE: Counter "node_resources_cpu_usage_seconds_total", "CPU time of the node by mode, in seconds" labels [mode] kept [mode];
     NODE_CPU_CORES: Gauge "node_resources_cpu_logical_cores", "Number of logical CPU cores";
     NODE_MEMORY_TOTAL: Gauge "node_resources_memory_total_bytes", "Memory of the node, in bytes";
     NODE_MEMORY_FREE: Gauge "node_resources_memory_free_bytes", "Unused memory of the node, in bytes";
     NODE_MEMORY_AVAILABLE: Gauge "node_resources_memory_available_bytes", "Memory available to new processes without swapping, in bytes";
     NODE_MEMORY_CACHED: Gauge "node_resources_memory_cached_bytes", "Page cache of the node, in bytes";
-    NODE_DISK_READS: Counter "node_resources_disk_reads_total", "Number of reads that the disk completed";
-    NODE_DISK_WRITES: Counter "node_resources_disk_writes_total", "Number of writes that the disk completed";
-    NODE_DISK_READ_BYTES: Counter "node_resources_disk_read_bytes_total", "Number of bytes read from the disk";
-    NODE_DISK_WRITTEN_BYTES: Counter "node_resources_disk_written_bytes_total", "Number of bytes written to the disk";
-    NODE_DISK_READ_TIME: Counter "node_resources_disk_read_time_seconds_total", "Time that reads took, summed, in seconds";
-    NODE_DISK_WRITE_TIME: Counter "node_resources_disk_write_time_seconds_total", "Time that writes took, summed, in seconds";
-    NODE_DISK_IO_TIME: Counter "node_resources_disk_io_time_seconds_total", "Time with at least one request in flight, in seconds";
-    NODE_NET_RECEIVED_BYTES: Counter "node_net_received_bytes_total", "Number of bytes that the network interface received";
-    NODE_NET_TRANSMITTED_BYTES: Counter "node_net_transmitted_bytes_total", "Number of bytes that the network interface sent";
-    NODE_NET_RECEIVED_PACKETS: Counter "node_net_received_packets_total", "Number of packets that the network interface received";
-    NODE_NET_TRANSMITTED_PACKETS: Counter "node_net_transmitted_packets_total", "Number of packets that the network interface sent";
-    NODE_NET_UP: Gauge "node_net_interface_up", "Whether the network interface is up: 1 or 0";
-    NODE_NET_IP: Gauge "node_net_interface_ip", "Address of the network interface";
-    AGENT_INFO: Gauge "node_agent_info", "Version of the recorder";
+    NODE_DISK_READS: Counter "node_resources_disk_reads_total", "Number of reads that the disk completed" labels [device];
+    NODE_DISK_WRITES: Counter "node_resources_disk_writes_total", "Number of writes that the disk completed" labels [device];
+    NODE_DISK_READ_BYTES: Counter "node_resources_disk_read_bytes_total", "Number of bytes read from the disk" labels [device];
+    NODE_DISK_WRITTEN_BYTES: Counter "node_resources_disk_written_bytes_total", "Number of bytes written to the disk" labels [device];
+    NODE_DISK_READ_TIME: Counter "node_resources_disk_read_time_seconds_total", "Time that reads took, summed, in seconds" labels [device];
+    NODE_DISK_WRITE_TIME: Counter "node_resources_disk_write_time_seconds_total", "Time that writes took, summed, in seconds" labels [device];
+    NODE_DISK_IO_TIME: Counter "node_resources_disk_io_time_seconds_total", "Time with at least one request in flight, in seconds" labels [device];
+    NODE_NET_RECEIVED_BYTES: Counter "node_net_received_bytes_total", "Number of bytes that the network interface received" labels [interface];
+    NODE_NET_TRANSMITTED_BYTES: Counter "node_net_transmitted_bytes_total", "Number of bytes that the network interface sent" labels [interface];
+    NODE_NET_RECEIVED_PACKETS: Counter "node_net_received_packets_total", "Number of packets that the network interface received" labels [interface];
+    NODE_NET_TRANSMITTED_PACKETS: Counter "node_net_transmitted_packets_total", "Number of packets that the network interface sent" labels [interface];
+    NODE_NET_UP: Gauge "node_net_interface_up", "Whether the network interface is up: 1 or 0" labels [interface];
+    NODE_NET_IP: Gauge "node_net_interface_ip", "Address of the network interface" labels [interface ip];
+    AGENT_INFO: Gauge "node_agent_info", "Version of the recorder" labels [version];
 
+    LOST: Counter "aftertrace_lost_total", "Number of observations that were lost on the way to the registry" labels [source cause];
+    REGISTRY_DROPPED: Counter "aftertrace_registry_dropped_total", "Number of things that the registry left out since a limit was reached or their process is unknown" labels [what];
+    SERIES: Gauge "aftertrace_series", "Number of series that the family has" labels [family];
+    SERIES_DROPPED: Counter "aftertrace_series_dropped_total", "Number of series that went into the family's series ~other, or out of sight where it has none; one that comes back and goes again counts again" labels [family];
+    REGISTRY_OBSERVED: Gauge "aftertrace_last_observation_timestamp_seconds", "Time of the latest observation that the metrics rest on, in seconds since 1970";
+    REGISTRY_CONTAINERS: Gauge "aftertrace_registry_containers", "Number of containers that the registry holds, those without metrics and those lately gone included";
+    REGISTRY_PROCESSES: Gauge "aftertrace_registry_processes", "Number of processes that the registry holds, those lately gone included";
+    REGISTRY_SOCKETS: Gauge "aftertrace_registry_sockets", "Number of outbound connections and listening sockets that the registry holds";
+    PROBE_UP: Gauge "aftertrace_probe_up", "Whether the probe or source works: 1 or 0; no series for one that is switched off or that the host has not" labels [probe];
+    SOURCE_ROUNDS: Counter "aftertrace_source_rounds_total", "Number of times that the source of snapshots was read" labels [source];
+    SOURCE_FAILURES: Counter "aftertrace_source_failures_total", "Number of readings of the source that gave nothing since it failed" labels [source];
+    SOURCE_SKIPPED: Counter "aftertrace_source_skipped_total", "Number of readings of the source that were left out since the one before had not ended" labels [source];
+    SOURCE_DURATION: Counter "aftertrace_source_duration_seconds_total", "Time that readings of the source took, in seconds" labels [source];
+    SOURCE_SUCCESS: Gauge "aftertrace_source_last_success_timestamp_seconds", "End of the last reading of the source that did not fail, in seconds since 1970" labels [source];
+    BPF_RUNS: Counter "aftertrace_bpf_program_runs_total", "Number of runs of the kernel program; no series while the kernel's statistics are off" labels [program];
+    BPF_RUN_TIME: Counter "aftertrace_bpf_program_run_time_seconds_total", "Time that the kernel program took, in seconds; no series while the kernel's statistics are off" labels [program];
+    BPF_MISSED: Counter "aftertrace_bpf_program_missed_total", "Number of runs that the kernel left out since the program was running on that CPU already" labels [program];
+    BPF_SEEN: Counter "aftertrace_bpf_events_seen_total", "Number of events that the kernel program saw: the sum of those filtered, submitted and dropped" labels [program];
+    BPF_FILTERED: Counter "aftertrace_bpf_events_filtered_total", "Number of events that were outside the filter or of no interest" labels [program];
+    BPF_SUBMITTED: Counter "aftertrace_bpf_events_submitted_total", "Number of events that the kernel program handed to the recorder" labels [program];
+    BPF_DROPPED: Counter "aftertrace_bpf_events_dropped_total", "Number of events that the kernel program could not hand over" labels [program cause];
+    BPF_RECEIVED: Counter "aftertrace_bpf_events_received_total", "Number of events that the recorder took from the kernel" labels [program];
+    BPF_SET_ASIDE: Counter "aftertrace_bpf_events_set_aside_total", "Number of events taken from the kernel that turned out to be outside the filter" labels [program];
+    BPF_RECORDED: Counter "aftertrace_bpf_events_recorded_total", "Number of events taken from the kernel that became observations" labels [program];
+    RECORDER_CPU: Counter "aftertrace_recorder_cpu_seconds_total", "CPU time of the recorder by mode, in seconds" labels [mode] kept [mode];
+    RECORDER_MEMORY: Gauge "aftertrace_recorder_memory_bytes", "Resident memory of the recorder, in bytes";
+    RECORDER_KERNEL_MEMORY: Gauge "aftertrace_recorder_kernel_memory_bytes", "Memory of the kernel programs' maps and rings, in bytes";
+    RECORDER_OBSERVATIONS: Counter "aftertrace_recorder_observations_total", "Number of observations";
+    RECORDER_TRACE: Gauge "aftertrace_recorder_trace_bytes", "Size of the trace on disk, in bytes";
+    RECORDER_BATCHES: Gauge "aftertrace_recorder_queued_batches", "Number of batches of rows that wait for the writer of the trace";
+    RECORDER_WAITING: Gauge "aftertrace_recorder_waiting_observations", "Number of observations that wait for their place in the order";
+    RECORDER_LAG: Gauge "aftertrace_recorder_apply_lag_seconds", "Longest time lately from when something happened until it was applied, in seconds";
+    RECORDER_PROCESSES: Gauge "aftertrace_recorder_processes", "Number of live processes that the recorder follows";
+    RECORDER_SOCKETS: Gauge "aftertrace_recorder_sockets", "Number of open sockets that the recorder follows";
     SCRAPES: Counter "aftertrace_scrapes_total", "Number of times that these metrics were read, this time included";
-    LOST: Counter "aftertrace_lost_total", "Number of observations that were lost on the way to the registry";
-    REGISTRY_DROPPED: Counter "aftertrace_registry_dropped_total", "Number of things that the registry left out since a limit was reached or their process is unknown";
 }

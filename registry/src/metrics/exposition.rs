@@ -6,7 +6,7 @@ use super::{Family, MetricKind, Series};
 
 /// Prometheus text format 0.0.4, content type `text/plain; version=0.0.4`.
 pub fn prometheus_text(families: &[Family]) -> String {
-    let mut text = String::new();
+    let mut text = with_room(families);
     for family in families {
         let kind = match family.kind {
             MetricKind::Counter => "counter",
@@ -26,7 +26,7 @@ pub fn prometheus_text(families: &[Family]) -> String {
 /// There a counter `x` has samples `x_total`, so the suffix leaves the family's name; a counter whose name has no such
 /// suffix cannot be one and is `unknown`.
 pub fn openmetrics_text(families: &[Family]) -> String {
-    let mut text = String::new();
+    let mut text = with_room(families);
     for family in families {
         let (name, kind) = match (family.kind, family.name.strip_suffix("_total")) {
             (MetricKind::Counter, Some(stem)) => (stem, "counter"),
@@ -40,6 +40,16 @@ pub fn openmetrics_text(families: &[Family]) -> String {
     }
     text.push_str("# EOF\n");
     text
+}
+
+/// Room for about the whole text: it is some megabytes, which would else be copied again and again as it grows.
+fn with_room(families: &[Family]) -> String {
+    let bytes = |family: &Family| {
+        let first = family.series.first().map_or(&[][..], |series| &series.labels);
+        let labels = first.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
+        family.help.len() + 4 * family.name.len() + family.series.len() * (family.name.len() + labels + 16)
+    };
+    String::with_capacity(families.iter().map(bytes).sum())
 }
 
 fn samples(text: &mut String, name: &str, series: &[Series]) {
@@ -63,15 +73,25 @@ fn samples(text: &mut String, name: &str, series: &[Series]) {
 
 /// Backslash and line feed everywhere, the double quote in label values and in OpenMetrics' help.
 fn escape(text: &mut String, value: &str, quotes: bool) {
-    for character in value.chars() {
-        match character {
-            '\\' => text.push_str("\\\\"),
-            '\n' => text.push_str("\\n"),
-            '"' if quotes => text.push_str("\\\""),
-            other => text.push(other),
-        }
+    let mut rest = value;
+    let is_special = |byte: u8| byte == b'\\' || byte == b'\n' || (byte == b'"' && quotes);
+    while let Some((before, from)) =
+        rest.bytes().position(is_special).and_then(|position| rest.split_at_checked(position))
+    {
+        text.push_str(before);
+        text.push_str(match from.as_bytes().first() {
+            Some(b'\n') => "\\n",
+            Some(b'"') => "\\\"",
+            _ => "\\\\",
+        });
+        // All of them are one byte.
+        rest = from.get(1..).unwrap_or_default();
     }
+    text.push_str(rest);
 }
+
+/// Integers up to here are printed as they are, and by the shorter way.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// As Go's client prints it: the shortest digits that read back as the same value, with an exponent far from 1.
 fn number(text: &mut String, value: f64) {
@@ -79,6 +99,8 @@ fn number(text: &mut String, value: f64) {
         text.push_str("NaN");
     } else if value.is_infinite() {
         text.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
+    } else if value.abs() <= EXACT && value.fract() == 0.0 && (value != 0.0 || value.is_sign_positive()) {
+        let _ = write!(text, "{}", value as i64);
     } else if value == 0.0 || (1e-4..1e21).contains(&value.abs()) {
         let _ = write!(text, "{value}");
     } else {

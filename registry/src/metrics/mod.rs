@@ -3,10 +3,13 @@
 mod collector;
 pub(crate) mod definitions;
 pub mod exposition;
+mod limiter;
+pub mod reference;
 
 use std::sync::Arc;
 
 pub(crate) use collector::Collector;
+pub(crate) use limiter::Limiter;
 
 /// Name and value of a label.
 pub type Label = (&'static str, Arc<str>);
@@ -38,6 +41,6 @@ pub struct Family {
     pub help: &'static str,
     /// How its values move.
     pub kind: MetricKind,
-    /// Its series, sorted by labels.
+    /// Its series, sorted by container and labels; what stands for the rest of all containers at the end.
     pub series: Vec<Series>,
 }

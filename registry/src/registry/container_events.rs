@@ -144,7 +144,7 @@ impl Registry {
     fn place(&mut self, cgroup: &str, time: UnixNanos) -> Option<ContainerIndex> {
         let id = self.identities.identify(cgroup, time, &self.config)?;
         let id = self.drops.label(&id, &self.config.limits, time);
-        self.containers.entry(id, time, &self.config.limits, &mut self.drops)
+        self.containers.entry(id, time, &self.config, &mut self.drops)
     }
 
     /// Gives the container of a control group what the runtime or systemd says of it.
@@ -169,7 +169,7 @@ impl Registry {
         let id: Arc<str> = self.drops.label(id, &self.config.limits, time);
         match self.containers.by_id(&id) {
             Some(same) if same == index => {}
-            None => self.containers.rename(index, id),
+            None => self.containers.rename(index, id, &self.config),
             Some(target) => {
                 let Some(other) = self.containers.remove(index) else {
                     return;
@@ -193,7 +193,7 @@ impl Registry {
             return;
         };
         self.repoint(index, None);
-        if container.started_at_ns.is_none() {
+        if container.started_at_ns.is_none() || !container.is_admitted {
             return;
         }
         for finding in findings::of_container(&container) {

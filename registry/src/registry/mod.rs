@@ -14,9 +14,13 @@ use crate::containers::{
 };
 use crate::findings::{self, Finding};
 use crate::losses::{Drops, Losses};
-use crate::metrics::{Collector, Family, definitions};
+use crate::metrics::{
+    Collector, Family, Limiter,
+    definitions::{self, Definition},
+};
 use crate::node::Node;
 use crate::processes::Processes;
+use crate::recording::{Account, Recording};
 use crate::sockets::Sockets;
 
 /// How often, in time of the observations, what is over is looked for.
@@ -43,6 +47,8 @@ pub struct Registry {
     drops: Drops,
     /// Number of the latest scrape.
     scrapes: u64,
+    recording: Recording,
+    limiter: Limiter,
     /// Findings of containers that are gone.
     past_findings: Vec<Finding>,
 }
@@ -65,6 +71,8 @@ impl Registry {
             losses: Losses::default(),
             drops: Drops::default(),
             scrapes: 0,
+            recording: Recording::default(),
+            limiter: Limiter::default(),
             past_findings: Vec::new(),
         }
     }
@@ -112,21 +120,39 @@ impl Registry {
                 self.boot_time = Some(anchor.saturating_sub_unsigned(row.boot_ns));
             }
             Kind::Scrape(row) => self.scrapes = row.number,
-            // They tell of the recording, not of the host; `analyze verify` and `info` read them.
-            Kind::File(_)
-            | Kind::LogFile(_)
-            | Kind::Probe(_)
-            | Kind::Ledger(_)
-            | Kind::BpfProgram(_)
-            | Kind::Recorder(_)
-            | Kind::Source(_)
-            | Kind::Mark(_) => {}
+            Kind::Probe(row) => self.recording.probe(row, &mut Account { limits, drops, time }),
+            Kind::Ledger(row) => self.recording.ledger(row, &mut Account { limits, drops, time }),
+            Kind::BpfProgram(row) => self.recording.program(row, &mut Account { limits, drops, time }),
+            Kind::Source(row) => self.recording.source(row, &mut Account { limits, drops, time }),
+            Kind::Recorder(row) => self.recording.recorder(row),
+            Kind::File(_) | Kind::LogFile(_) | Kind::Mark(_) => {}
         }
     }
 
-    /// All metrics as of the latest observation, sorted by name and labels.
+    /// All metrics as of the latest observation, sorted by name, their series by container and labels.
     pub fn collect(&self) -> Vec<Family> {
-        let mut collector = Collector::new(self.node.labels());
+        if self.now == UnixNanos::MIN {
+            return Vec::new();
+        }
+        let constant = self.node.labels();
+        let collector = self.gather(Collector::new(constant.clone()));
+        let limited = self.limiter.apply(collector, &constant, &self.config.series);
+        let mut families = limited.families;
+        let mut collector = Collector::new(constant);
+        for family in &families {
+            let count = family.series.len() as f64;
+            collector.add(&definitions::SERIES, [("family", family.name.into())], count);
+        }
+        for (name, count) in limited.dropped {
+            collector.add(&definitions::SERIES_DROPPED, [("family", name.into())], count as f64);
+        }
+        families.extend(collector.finish());
+        families.sort_unstable_by_key(|family| family.name);
+        families
+    }
+
+    /// All series, however many.
+    fn gather(&self, mut collector: Collector) -> Collector {
         self.node.collect(&mut collector);
         for container in self.shown() {
             container.collect(&self.namespaces, self.node.network_namespace(), &mut collector);
@@ -136,7 +162,17 @@ impl Registry {
         }
         self.losses.collect(&mut collector);
         self.drops.collect(&mut collector);
-        collector.finish()
+        self.recording.collect(&mut collector);
+        let held: [(&'static Definition, f64); 4] = [
+            (&definitions::REGISTRY_OBSERVED, self.now as f64 / 1e9),
+            (&definitions::REGISTRY_CONTAINERS, self.containers.len() as f64),
+            (&definitions::REGISTRY_PROCESSES, self.processes.len() as f64),
+            (&definitions::REGISTRY_SOCKETS, self.sockets.len() as f64),
+        ];
+        for (definition, value) in held {
+            collector.add(definition, [], value);
+        }
+        collector
     }
 
     /// What stands out since the first observation, the worst first; also of containers that are gone.
@@ -145,7 +181,7 @@ impl Registry {
         for container in self.shown() {
             all.extend(findings::of_container(container));
         }
-        all.extend(findings::of_recording(&self.losses, &self.drops));
+        all.extend(findings::of_recording(&self.losses, &self.drops, &self.limiter));
         findings::sort(&mut all);
         all
     }
@@ -155,10 +191,13 @@ impl Registry {
         self.containers.get(self.identities.known(cgroup)??).map(|container| &*container.id)
     }
 
-    /// Containers that have metrics: a process was seen in them and they are old enough. Sorted by id.
+    /// Containers that have metrics: a process was seen in them, they are old enough and of those asked for. Sorted by id.
     pub(crate) fn shown(&self) -> Vec<&Container> {
         let all = self.containers.sorted().into_iter().map(|(_, container)| container);
-        all.filter(|container| container.started_at_ns.is_some() && self.is_old_enough(container)).collect()
+        let is_shown = |container: &&Container| {
+            container.is_admitted && container.started_at_ns.is_some() && self.is_old_enough(container)
+        };
+        all.filter(is_shown).collect()
     }
 
     fn is_old_enough(&self, container: &Container) -> bool {
@@ -172,6 +211,23 @@ impl Registry {
     /// Forgets what is over. Ticks are at multiples of the interval, so where a replay begins does not move them.
     fn tick(&mut self) {
         self.next_tick = self.now.div_euclid(TICK_NS).saturating_add(1).saturating_mul(TICK_NS);
+        let before = self.series_before_turn();
+        self.expire();
+        if let Some(before) = before {
+            let constant = self.node.labels();
+            let after = self.gather(Collector::new(constant.clone()));
+            self.limiter.turn(self.now, before, after, &constant, &self.config.series);
+        }
+    }
+
+    /// All series, when there are or were too many.
+    fn series_before_turn(&self) -> Option<Collector> {
+        let counted = self.gather(Collector::counting());
+        let is_needed = self.limiter.is_needed(&counted, &self.config.series);
+        is_needed.then(|| self.gather(Collector::new(self.node.labels())))
+    }
+
+    fn expire(&mut self) {
         let (now, limits, drops) = (self.now, &self.config.limits, &mut self.drops);
         self.processes.expire(now);
         let containers = &self.containers;

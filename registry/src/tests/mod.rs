@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
+mod cardinality;
 mod connections;
 mod containers;
 mod disks;
+mod filters;
 mod findings;
 mod limits;
 mod listens;
 mod logs;
 mod metrics;
 mod properties;
+mod recording;
 mod speed;
 mod units;
 mod usage;

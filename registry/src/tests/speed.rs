@@ -1,4 +1,4 @@
-//! How long an event takes: `cargo test --release -p aftertrace-registry -- --ignored --nocapture nanoseconds`.
+//! What an event, a scrape and a container cost: `cargo test --release -p aftertrace-registry -- --ignored --nocapture speed`.
 
 #![allow(
     clippy::disallowed_types,
@@ -10,6 +10,7 @@
 use aftertrace_schemas::Observation;
 use aftertrace_schemas::tables::*;
 
+use crate::exposition;
 use crate::test_support::*;
 
 const CONNECTIONS: u64 = 1_000_000;
@@ -54,5 +55,57 @@ fn nanoseconds_a_tcp_event() {
         let nanoseconds = begin.elapsed().as_nanos() as f64 / observations.len() as f64;
         println!("{open} open connections of {processes} processes: {nanoseconds:.0} ns an event");
         assert_eq!(scenario.registry.containers()[0].connects, CONNECTIONS);
+    }
+}
+
+/// Containers that have 21 series each, as one with an application, a port and two upstreams has.
+fn host_of(containers: u32) -> Scenario {
+    let mut scenario = Scenario::new();
+    for number in 0..containers {
+        let cgroup = format!("/docker/{number:064x}");
+        let pid = 1_000 + number;
+        scenario.name(&cgroup, &format!("shop-{number}"));
+        scenario.start(pid, &cgroup);
+        scenario.exec(pid, &["/usr/sbin/nginx"]);
+        scenario.apply(CgroupStats {
+            cpu_limit_cores: Some(0.5),
+            memory_limit_bytes: Some(64 << 20),
+            ..usage(&cgroup, f64::from(number) * 1.25, 4_096)
+        });
+        let id = u64::from(number) * 10;
+        scenario.listen(id, pid, ("10.0.0.9", 80));
+        for upstream in 1..=2 {
+            let address = format!("10.{}.{}.{upstream}", number / 256, number % 256);
+            scenario.connect(id + upstream, pid, (&address, 5432));
+            scenario.totals(TcpEventKind::Statistics, id + upstream, id * 1_001, 4_000, 1);
+        }
+    }
+    scenario
+}
+
+#[test]
+#[ignore = "a measurement, of use in a release build only"]
+fn milliseconds_a_scrape() {
+    for containers in [250, 500, 1_000, 2_000] {
+        let scenario = host_of(containers);
+        let mut best = [f64::MAX; 2];
+        let (mut series, mut bytes) = (0, 0);
+        for _ in 0..20 {
+            let begin = std::time::Instant::now();
+            let families = scenario.registry.collect();
+            let collected = begin.elapsed();
+            let text = exposition::prometheus_text(&families);
+            let all = begin.elapsed();
+            series = families.iter().map(|family| family.series.len()).sum();
+            bytes = text.len();
+            for (best, took) in best.iter_mut().zip([collected, all]) {
+                *best = best.min(took.as_secs_f64() * 1e3);
+            }
+        }
+        let [collected, all] = best;
+        let each = all * 1e6 / series as f64;
+        println!(
+            "{containers} containers, {series} series, {bytes} bytes: {collected:.1} ms to collect, {all:.1} ms with the text, {each:.0} ns a series"
+        );
     }
 }

@@ -21,5 +21,9 @@ table! {
         [Dictionary] processes: u32,
         /// Sockets held for the next segment's snapshot.
         [Dictionary] sockets: u32,
+        /// Observations that wait for their place in the order.
+        [ByteStreamSplit] waiting_observations: Option<u32>,
+        /// Longest time from when something happened until it had its place, since the last such row, nanoseconds.
+        [ByteStreamSplit] longest_wait_ns: Option<u64>,
     }
 }

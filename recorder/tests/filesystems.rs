@@ -55,7 +55,7 @@ fn alone() -> Option<MutexGuard<'static, ()>> {
 
 fn record_command(words: &[&str], set_sysctls: bool) -> Found {
     let directory = TempDir::new().unwrap();
-    let mut config = RecordConfig::new(directory.path().join("trace"));
+    let mut config = RecordConfig::new(Some(directory.path().join("trace")));
     config.command = words.iter().map(OsString::from).collect();
     config.interval = INTERVAL;
     config.set_sysctls = set_sysctls;

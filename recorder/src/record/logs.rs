@@ -142,7 +142,7 @@ impl Logs {
                     source: OUTPUT.to_owned(),
                     path,
                     place: Place::Host,
-                    format: LogFormat::Unknown,
+                    format: row.log_format.as_deref().map_or(LogFormat::Unknown, LogFormat::from_name),
                     from_start: false,
                 })
             })

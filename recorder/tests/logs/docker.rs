@@ -33,7 +33,8 @@ fn what_a_container_says_is_read_whole_while_its_log_is_rotated() {
     target.source = OUTPUT.to_owned();
     logs.follow(vec![target]);
     docker(&["wait", &id]);
-    logs.wait_lines(20_052);
+    // Its last line has no end: it is one when the log is given up.
+    logs.wait_lines(20_051);
     std::thread::sleep(Duration::from_millis(200));
     let rows = logs.finish();
     assert!(std::path::Path::new(&format!("{path}.5")).is_file(), "it was rotated");

@@ -1,5 +1,6 @@
 //! A log source with what it gave so far.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use aftertrace_recorder::sources::Roots;
@@ -58,8 +59,10 @@ impl Logs {
 
     /// Follows files, and waits until they are open.
     pub(crate) fn follow(&mut self, files: Vec<FileTarget>) {
+        let is_there = |file: &&FileTarget| file.place == Place::Host && Path::new(&file.path).exists();
+        let there: Vec<String> = files.iter().filter(is_there).map(|file| file.path.clone()).collect();
         self.follow_all(Targets { files, ..Targets::default() });
-        std::thread::sleep(Duration::from_millis(50));
+        self.wait(|rows| there.iter().all(|path| rows.files.iter().any(|row| row.path == *path)));
     }
 
     pub(crate) fn follow_all(&mut self, targets: Targets) {
@@ -75,9 +78,13 @@ impl Logs {
 
     /// Waits until `count` lines are there.
     pub(crate) fn wait_lines(&mut self, count: usize) {
+        self.wait(|rows| rows.lines.len() >= count);
+    }
+
+    fn wait(&mut self, is_there: impl Fn(&Rows) -> bool) {
         let until = Instant::now() + PATIENCE;
-        while self.rows.lines.len() < count {
-            assert!(Instant::now() < until, "{} of {count} lines", self.rows.lines.len());
+        while !is_there(&self.rows) {
+            assert!(Instant::now() < until, "only {} lines and {:?}", self.rows.lines.len(), self.rows.files);
             if let Some(batch) = self.source.wait_rows(Duration::from_millis(100)) {
                 self.rows.add(batch);
             }
@@ -96,7 +103,7 @@ impl Logs {
 }
 
 /// A file of the host.
-pub(crate) fn host_file(path: &std::path::Path) -> FileTarget {
+pub(crate) fn host_file(path: &Path) -> FileTarget {
     FileTarget {
         cgroup: CGROUP.to_owned(),
         source: "app.log".to_owned(),

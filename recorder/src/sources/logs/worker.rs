@@ -173,6 +173,8 @@ impl Worker {
             }
         }
         self.journal.follow(targets.units);
+        // From where each is read is known at once.
+        self.tell_positions(SystemClock.boot_ns());
     }
 
     fn look(&mut self, id: FollowId, now: Instant) -> bool {

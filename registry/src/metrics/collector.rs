@@ -13,9 +13,19 @@ pub(super) struct Gathered {
     pub(super) container: u32,
     /// What decides who is shown when not all can be: the heaviest.
     pub(super) weight: f64,
+    /// What it is remembered by, and whether one of its labels is that of the rest: set by the limiter where needed.
+    pub(super) key: u64,
+    pub(super) has_other: bool,
     /// Whether it stands for others already.
     pub(super) is_rest: bool,
     pub(super) series: Series,
+}
+
+impl Gathered {
+    /// Of no container, with no weight.
+    pub(super) fn new(series: Series) -> Self {
+        Self { container: 0, weight: 0.0, key: 0, has_other: false, is_rest: false, series }
+    }
 }
 
 /// Gathers series by family.
@@ -25,24 +35,30 @@ pub(crate) struct Collector {
     constant: usize,
     container: u32,
     weight: Option<f64>,
-    /// By index of the definition; nothing in them when series are only counted.
+    /// By index of the definition, as the next two are.
     families: Vec<Vec<Gathered>>,
     counts: Vec<SeriesCounts>,
-    counts_only: bool,
+    /// Whether the family's series are kept, or only counted.
+    wanted: Vec<bool>,
 }
 
 impl Collector {
     /// Every series gets the `shared` labels.
     pub(crate) fn new(shared: Vec<Label>) -> Self {
+        Self::of(shared, vec![true; definitions::ALL.len()])
+    }
+
+    /// Only counts how many series there are.
+    pub(crate) fn counting() -> Self {
+        Self::of(Vec::new(), vec![false; definitions::ALL.len()])
+    }
+
+    /// Keeps series of the families that are `wanted`, by index of the definition.
+    pub(crate) fn of(shared: Vec<Label>, wanted: Vec<bool>) -> Self {
         let families = definitions::ALL.iter().map(|_| Vec::new()).collect();
         let counts = vec![SeriesCounts::default(); definitions::ALL.len()];
         let constant = shared.len();
-        Self { shared, constant, container: 0, weight: None, families, counts, counts_only: false }
-    }
-
-    /// Keeps no series, only how many there are.
-    pub(crate) fn counting() -> Self {
-        Self { counts_only: true, ..Self::new(Vec::new()) }
+        Self { shared, constant, container: 0, weight: None, families, counts, wanted }
     }
 
     /// All further series also get the labels of a container. To be called in the order of ids.
@@ -77,7 +93,7 @@ impl Collector {
         if let Some(counts) = self.counts.get_mut(definition.index) {
             counts.add(container);
         }
-        if self.counts_only {
+        if !self.wanted.get(definition.index).is_some_and(|wanted| *wanted) {
             return;
         }
         let own = own.into_iter();
@@ -89,7 +105,8 @@ impl Collector {
         check(definition, &labels, &self.shared);
         let weight = self.weight.unwrap_or(value).max(0.0);
         if let Some(family) = self.families.get_mut(definition.index) {
-            family.push(Gathered { container, weight, is_rest: false, series: Series { labels, value } });
+            let series = Series { labels, value };
+            family.push(Gathered { container, weight, ..Gathered::new(series) });
         }
     }
 

@@ -4,17 +4,21 @@ use std::fmt::Write;
 
 use super::MetricKind;
 use super::definitions::{self, Definition, Fold};
+use crate::SeriesLimits;
 
 /// The text of `docs/metrics.md`.
 pub fn markdown() -> String {
-    let mut text = String::from(
+    let SeriesLimits { per_family, per_container } = SeriesLimits::default();
+    let mut text = format!(
         "# Metrics\n\nWritten by a test from the definitions in `registry/src/metrics/definitions.rs`: \
          `UPDATE_SHAPE=1 cargo test -p aftertrace-registry --test metrics_page`.\n\n\
-         Every series has the labels `machine_id` and `system_uuid`; those of containers have `container_id` and `app_id` too.\n\n\
-         A family has at most 10,000 series, 500 of one container. Those with the highest values are shown (of destinations, \
-         those with the most connections); the others are one series in which the labels that tell them apart are `~other`. \
-         Counters add up there, gauges do so or are left out, as the column \"rest\" says. \
-         `aftertrace_series_dropped_total` counts them.\n",
+         Every series has the labels `machine_id` and `system_uuid`; those of containers have `container_id` and `app_id` \
+         too.\n\n\
+         A metric has at most {per_family} series, {per_container} of one container. Those with the highest values are shown \
+         (of destinations, those with the most connections); the others are one series in which the labels that tell them \
+         apart are `~other`. Counters add up there, gauges do so or are left out, as the column \"rest\" says. \
+         `aftertrace_series_dropped_total` counts them. \
+         [Decision 0005](decisions/0005-too-many-series.md) has the details.\n",
     );
     section(&mut text, "Containers", |name| name.starts_with("container_"));
     section(&mut text, "Node", |name| name.starts_with("node_"));
@@ -44,6 +48,7 @@ fn section(text: &mut String, title: &str, is_in: impl Fn(&str) -> bool) {
         let labels: Vec<String> = row.labels.iter().map(|label| format!("`{label}`")).collect();
         let kept: Vec<String> = row.kept.iter().map(|label| format!("`{label}`")).collect();
         let rest = match (row.fold, kept.is_empty()) {
+            _ if row.labels.is_empty() && !row.name.starts_with("container_") => String::new(),
             (Fold::Omit, _) => "left out".to_owned(),
             (Fold::Sum, true) => "sum".to_owned(),
             (Fold::Sum, false) => format!("sum by {}", kept.join(", ")),

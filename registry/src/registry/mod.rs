@@ -208,23 +208,19 @@ impl Registry {
         until.saturating_sub(since) >= self.config.min_container_age_ns
     }
 
-    /// Forgets what is over. Ticks are at multiples of the interval, so where a replay begins does not move them.
+    /// Forgets what is over, and decides whose series are shown. Ticks are at multiples of the interval, so where a replay begins does not move them.
     fn tick(&mut self) {
         self.next_tick = self.now.div_euclid(TICK_NS).saturating_add(1).saturating_mul(TICK_NS);
-        let before = self.series_before_turn();
-        self.expire();
-        if let Some(before) = before {
-            let constant = self.node.labels();
-            let after = self.gather(Collector::new(constant.clone()));
-            self.limiter.turn(self.now, before, after, &constant, &self.config.series);
-        }
-    }
-
-    /// All series, when there are or were too many.
-    fn series_before_turn(&self) -> Option<Collector> {
         let counted = self.gather(Collector::counting());
-        let is_needed = self.limiter.is_needed(&counted, &self.config.series);
-        is_needed.then(|| self.gather(Collector::new(self.node.labels())))
+        let Some(concerned) = self.limiter.concerned(&counted, &self.config.series) else {
+            self.expire();
+            return;
+        };
+        let constant = self.node.labels();
+        let before = self.gather(Collector::of(constant.clone(), concerned.clone()));
+        self.expire();
+        let after = self.gather(Collector::of(constant.clone(), concerned));
+        self.limiter.turn(self.now, before, after, &constant, &self.config.series);
     }
 
     fn expire(&mut self) {

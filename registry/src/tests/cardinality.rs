@@ -72,7 +72,7 @@ fn what_is_beyond_the_limit_of_a_family_is_one_series_of_no_container() {
         connect(&mut scenario, pid, 1, count);
     }
     turn(&mut scenario);
-    let rest = [("container_id", "~other"), ("app_id", ""), REST[0], REST[1]];
+    let rest = [("container_id", "~other"), ("app_id", "~other"), REST[0], REST[1]];
     // Until now the last two by name were the rest, with 3 + 2. From there it goes on, for those with the fewest.
     assert_eq!(scenario.value(CONNECTS, &rest), Some(5.0));
     connect(&mut scenario, 2, 1, 1);

@@ -10,8 +10,8 @@
 use aftertrace_schemas::Observation;
 use aftertrace_schemas::tables::*;
 
-use crate::exposition;
 use crate::test_support::*;
+use crate::{Config, Registry, SeriesLimits, exposition};
 
 const CONNECTIONS: u64 = 1_000_000;
 
@@ -60,7 +60,10 @@ fn nanoseconds_a_tcp_event() {
 
 /// Containers that have 21 series each, as one with an application, a port and two upstreams has.
 fn host_of(containers: u32) -> Scenario {
-    let mut scenario = Scenario::new();
+    fill(Scenario::new(), containers)
+}
+
+fn fill(mut scenario: Scenario, containers: u32) -> Scenario {
     for number in 0..containers {
         let cgroup = format!("/docker/{number:064x}");
         let pid = 1_000 + number;
@@ -108,4 +111,65 @@ fn milliseconds_a_scrape() {
             "{containers} containers, {series} series, {bytes} bytes: {collected:.1} ms to collect, {all:.1} ms with the text, {each:.0} ns a series"
         );
     }
+}
+
+/// Seconds that the next tick takes.
+fn tick(scenario: &mut Scenario) -> f64 {
+    scenario.pass(10);
+    let begin = std::time::Instant::now();
+    scenario.mark();
+    begin.elapsed().as_secs_f64()
+}
+
+#[test]
+#[ignore = "a measurement, of use in a release build only"]
+fn milliseconds_a_tick() {
+    for containers in [250, 500, 1_000, 2_000] {
+        let mut whole = host_of(containers);
+        let whole = (0..5).map(|_| tick(&mut whole) * 1e3).fold(f64::MAX, f64::min);
+        let mut flooded = host_of(containers);
+        for number in 0..5_000_u32 {
+            let address = std::net::Ipv4Addr::from(0xc000_0000 + number).to_string();
+            flooded.connect((1 << 40) + u64::from(number), 1_000, (&address, 80));
+        }
+        let flooded = (0..5).map(|_| tick(&mut flooded) * 1e3).fold(f64::MAX, f64::min);
+        let series = SeriesLimits { per_family: containers as usize, per_container: 1 };
+        let mut cut = fill(Scenario::with(Config { series, ..Config::default() }), containers);
+        let cut = (0..5).map(|_| tick(&mut cut) * 1e3).fold(f64::MAX, f64::min);
+        println!(
+            "{containers} containers: {whole:.1} ms a tick, {flooded:.1} ms when one has 5000 destinations, \
+             {cut:.1} ms when all have too many"
+        );
+    }
+}
+
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4_096
+}
+
+/// What a registry of these observations holds. The scenario that made them lives on, so nothing freed is used again.
+fn held_bytes(scenario: &Scenario) -> usize {
+    let before = resident_bytes();
+    let mut registry = Registry::new(Config::default());
+    scenario.applied.iter().for_each(|observation| registry.apply(observation));
+    resident_bytes() - before
+}
+
+#[test]
+#[ignore = "a measurement; alone, as it is of the whole process"]
+fn bytes_a_container() {
+    let containers = 4_000;
+    let held = held_bytes(&host_of(containers));
+    println!("{containers} containers as above: {} bytes each", held / containers as usize);
+    let mut scenario = Scenario::new();
+    scenario.start(1, WEB);
+    for number in 0..10_000_u32 {
+        let address = std::net::Ipv4Addr::from(0x0a00_0000 + number).to_string();
+        scenario.connect(number.into(), 1, (&address, 80));
+    }
+    println!(
+        "10000 destinations with an open connection each: {} bytes each",
+        held_bytes(&scenario) / 10_000
+    );
 }

@@ -76,9 +76,13 @@ pub(crate) struct Limited {
 }
 
 impl Limiter {
-    /// Whether a turn would change anything.
-    pub(crate) fn is_needed(&self, counted: &Collector, limits: &SeriesLimits) -> bool {
-        !self.states.is_empty() || counted.counts().iter().any(|counts| counts.is_over(limits))
+    /// The families that a turn concerns, by index of the definition; `None` when it would change nothing.
+    pub(crate) fn concerned(&self, counted: &Collector, limits: &SeriesLimits) -> Option<Vec<bool>> {
+        let is_concerned = |(index, counts): (usize, &SeriesCounts)| {
+            self.states.contains_key(&index) || counts.is_over(limits)
+        };
+        let concerned: Vec<bool> = counted.counts().iter().enumerate().map(is_concerned).collect();
+        concerned.contains(&true).then_some(concerned)
     }
 
     /// The families as shown; `constant` are the labels of all series.
@@ -100,8 +104,8 @@ impl Limiter {
         limited
     }
 
-    /// Decides anew who is shown. `before` is what there was until now, `after` what is left of it: the rest goes on
-    /// counting where it was.
+    /// Decides anew who is shown, in the families that are concerned. `before` is what there was until now, `after` what is
+    /// left of it: the rest goes on counting where it was.
     pub(crate) fn turn(
         &mut self,
         now: UnixNanos,
@@ -138,10 +142,10 @@ impl State {
     ) {
         let mut groups: BTreeMap<Option<Arc<str>>, [Vec<Gathered>; 2]> = BTreeMap::new();
         for (which, series) in [before, after].into_iter().enumerate() {
-            for one in series {
-                let group = groups.entry(container(&one)).or_default();
-                if let Some(part) = group.get_mut(which) {
-                    part.push(one);
+            for group in by_container(series, rules) {
+                let id = group.first().and_then(container);
+                if let Some(part) = groups.entry(id).or_default().get_mut(which) {
+                    *part = group;
                 }
             }
         }
@@ -186,18 +190,8 @@ fn look(
     let nothing = Scope::default();
     let mut unknown = 0;
     let mut whole = Vec::with_capacity(series.len());
-    let mut rest = series.into_iter().peekable();
-    while let Some(first) = rest.next() {
-        let number = first.container;
-        if number == 0 {
-            whole.push(first);
-            continue;
-        }
-        let id = container(&first);
-        let mut group = vec![first];
-        while let Some(next) = rest.next_if(|next| next.container == number) {
-            group.push(next);
-        }
+    for group in by_container(series, rules) {
+        let id = group.first().and_then(container);
         let scope = id.zip(state).and_then(|(id, state)| state.containers.get(&id)).unwrap_or(&nothing);
         let begin = whole.len();
         whole.extend(scope.look(group, limits.per_container, rules, &mut unknown));
@@ -209,6 +203,21 @@ fn look(
     let mut shown = scope.look(whole, limits.per_family, &rules.of_family(), &mut unknown);
     collector::sort(&mut shown);
     (shown, unknown)
+}
+
+/// Parts sorted series by container, with their keys.
+fn by_container(series: Vec<Gathered>, rules: &Rules<'_>) -> Vec<Vec<Gathered>> {
+    let mut groups: Vec<Vec<Gathered>> = Vec::new();
+    for mut one in series {
+        rules.mark(&mut one);
+        match groups.last_mut() {
+            Some(group) if group.first().is_some_and(|first| first.container == one.container) => {
+                group.push(one);
+            }
+            _ => groups.push(vec![one]),
+        }
+    }
+    groups
 }
 
 fn container(one: &Gathered) -> Option<Arc<str>> {

@@ -41,8 +41,7 @@ impl<'a> Rules<'a> {
     /// Whether series that become one may differ in this label.
     fn is_folded(&self, name: &str) -> bool {
         match name {
-            CONTAINER => self.is_family,
-            "app_id" => false,
+            CONTAINER | "app_id" => self.is_family,
             _ => !self.definition.kept.contains(&name) && !self.is_constant(name),
         }
     }
@@ -57,27 +56,36 @@ impl<'a> Rules<'a> {
 
     /// Whether its labels are those that the rest has: in an application's data this value may occur too.
     fn looks_like_rest(&self, one: &Gathered) -> bool {
+        if !one.has_other {
+            return false;
+        }
         let mut folded = one.series.labels.iter().filter(|(name, _)| self.is_folded(name)).peekable();
         folded.peek().is_some() && folded.all(|(_, value)| **value == *OTHER)
     }
 
-    /// What a series is remembered by. The labels of all series may change, and count for nothing.
-    fn key(&self, one: &Gathered) -> u64 {
+    /// Sets what a series is remembered by. The labels of all series may change, and count for nothing.
+    pub(super) fn mark(&self, one: &mut Gathered) {
         let mut hasher = FxHasher::default();
         for (name, value) in &one.series.labels {
             if !self.is_constant(name) {
                 value.hash(&mut hasher);
+                one.has_other |= **value == *OTHER;
             }
         }
-        hasher.finish()
+        one.key = hasher.finish();
     }
+}
 
-    fn keys<'b>(&self, series: impl IntoIterator<Item = &'b Gathered>) -> Vec<u64> {
-        let mut keys: Vec<u64> = series.into_iter().map(|one| self.key(one)).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys
-    }
+/// Sorted, for look-ups.
+fn keys<'a>(series: impl IntoIterator<Item = &'a Gathered>) -> Vec<u64> {
+    let mut keys: Vec<u64> = series.into_iter().map(|one| one.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+fn contains(keys: &[u64], one: &Gathered) -> bool {
+    keys.binary_search(&one.key).is_ok()
 }
 
 /// The series that stands for others.
@@ -125,7 +133,7 @@ impl Scope {
             folded.extend(series.extract_if(.., |one| rules.looks_like_rest(one)));
         }
         if let Some(members) = &self.members {
-            folded.extend(series.extract_if(.., |one| members.binary_search(&rules.key(one)).is_err()));
+            folded.extend(series.extract_if(.., |one| !contains(members, one)));
         }
         if series.len() > limit {
             folded.extend(series.drain(limit..));
@@ -146,17 +154,21 @@ impl Scope {
         }
         // The rest of all containers comes after them.
         let container = if container != 0 && rules.is_family { u32::MAX } else { container };
-        let rest = |labels: &Vec<Label>| Gathered {
-            container,
-            weight: 0.0,
-            is_rest: true,
-            series: Series { labels: labels.clone(), value: 0.0 },
+        let rest = |labels: &Vec<Label>| {
+            let series = Series { labels: labels.clone(), value: 0.0 };
+            let mut rest = Gathered { container, is_rest: true, ..Gathered::new(series) };
+            rules.mark(&mut rest);
+            rest
         };
-        for one in folded {
-            let labels = rules.labels_of_rest(one);
+        // Without labels that stay apart, all have the same rest.
+        let alike = if rules.definition.kept.is_empty() { folded.len() } else { 1 };
+        for alike in folded.chunks(alike.max(1)) {
+            let Some(labels) = alike.first().map(|first| rules.labels_of_rest(first)) else { continue };
             let sum: &mut Gathered = rests.entry(labels).or_insert_with_key(rest);
-            sum.series.value += one.series.value;
-            sum.weight += one.weight;
+            for one in alike {
+                sum.series.value += one.series.value;
+                sum.weight += one.weight;
+            }
         }
         for (labels, known) in &self.rests {
             let sum = rests.entry(labels.clone()).or_insert_with_key(rest);
@@ -178,14 +190,13 @@ impl Scope {
         }
         let container = number_of(&series);
         let (mut shown, folded) = self.split(series, limit, rules);
-        *unknown += self.unknown(&folded, rules);
+        *unknown += self.unknown(&folded);
         shown.extend(self.rests(container, &folded, rules).into_values());
         shown
     }
 
-    fn unknown(&self, folded: &[Gathered], rules: &Rules<'_>) -> u64 {
-        let own = folded.iter().filter(|one| !one.is_rest);
-        own.filter(|one| self.folded.binary_search(&rules.key(one)).is_err()).count() as u64
+    fn unknown(&self, folded: &[Gathered]) -> u64 {
+        folded.iter().filter(|one| !one.is_rest && !contains(&self.folded, one)).count() as u64
     }
 
     /// Decides anew who is shown. Returns what was shown until now and what is from now on; adds to `dropped` how many
@@ -203,13 +214,13 @@ impl Scope {
         }
         let container = number_of(&before).max(number_of(&after));
         let (mut shown_before, folded_before) = self.split(before, limit, rules);
-        *dropped += self.unknown(&folded_before, rules);
+        *dropped += self.unknown(&folded_before);
         let rests_before = self.rests(container, &folded_before, rules);
-        let was_folded = rules.keys(folded_before.iter().filter(|one| !one.is_rest));
+        let was_folded = keys(folded_before.iter().filter(|one| !one.is_rest));
 
         self.choose(&after, limit, rules);
         let (mut shown_after, folded_after) = self.split(after, limit, rules);
-        let is_folded = rules.keys(folded_after.iter().filter(|one| !one.is_rest));
+        let is_folded = keys(folded_after.iter().filter(|one| !one.is_rest));
         let is_new =
             |key: &&u64| was_folded.binary_search(key).is_err() && self.folded.binary_search(key).is_err();
         *dropped += is_folded.iter().filter(is_new).count() as u64;
@@ -236,15 +247,12 @@ impl Scope {
             return;
         }
         let members = self.members.take().unwrap_or_default();
-        let weigh = |one: &Gathered| {
-            let is_member = members.binary_search(&rules.key(one)).is_ok();
-            one.weight * if is_member { ADVANTAGE } else { 1.0 }
-        };
+        let weigh = |one: &Gathered| one.weight * if contains(&members, one) { ADVANTAGE } else { 1.0 };
         let mut ranked: Vec<(f64, &Gathered)> =
             series.iter().filter(|one| !rules.looks_like_rest(one)).map(|one| (weigh(one), one)).collect();
         // The sort is stable, and what it sorts is in order.
         ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        self.members = Some(rules.keys(ranked.iter().take(limit).map(|(_, one)| *one)));
+        self.members = Some(keys(ranked.iter().take(limit).map(|(_, one)| *one)));
     }
 }
 

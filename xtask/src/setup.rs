@@ -70,6 +70,14 @@ const TOOLS: &[Tool] = &[
         why: "containers in tests",
         purpose: Purpose::Test,
     },
+    Tool { programs: &["podman"], package: "podman", why: "containers in tests", purpose: Purpose::Test },
+    Tool { programs: &["systemctl"], package: "systemd", why: "units in tests", purpose: Purpose::Test },
+    Tool {
+        programs: &["dbus-daemon"],
+        package: "dbus",
+        why: "carries what those units say",
+        purpose: Purpose::Test,
+    },
     Tool {
         programs: &["busybox"],
         package: "busybox-static",

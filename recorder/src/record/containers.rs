@@ -157,3 +157,76 @@ impl Containers {
         wanted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = "/kubepods/pod6e/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn answer(runtime: &str, metadata: MetadataStatus) -> Answer {
+        Answer::Container(Box::new(ContainerSnapshot {
+            cgroup: PATH.to_owned(),
+            runtime: runtime.to_owned(),
+            runtime_id: "0123".to_owned(),
+            metadata,
+            name: None,
+            image: None,
+            labels: BTreeMap::new(),
+            environment: BTreeMap::new(),
+            log_path: None,
+            pid: None,
+            log_format: None,
+            mounts: None,
+            port_bindings: None,
+            networks: None,
+        }))
+    }
+
+    /// What is told, by what each runtime answers in turn.
+    fn told(answers: &[(&str, MetadataStatus)]) -> Vec<Option<(u64, String, MetadataStatus)>> {
+        let mut containers = Containers::new(BTreeMap::new(), Vec::new());
+        containers.want(PATH, 7);
+        let tell = |(runtime, metadata): &(&str, MetadataStatus)| match containers
+            .judge(answer(runtime, *metadata))
+        {
+            Some((at, Kind::Container(row))) => Some((at, row.runtime, row.metadata)),
+            _ => None,
+        };
+        answers.iter().map(tell).collect()
+    }
+
+    fn row(runtime: &str, metadata: MetadataStatus) -> Option<(u64, String, MetadataStatus)> {
+        Some((7, runtime.to_owned(), metadata))
+    }
+
+    #[test]
+    fn what_docker_does_not_know_containerd_may() {
+        use MetadataStatus::{Found, NotFound, Unreachable};
+        let answers = [("docker", NotFound), ("containerd", Found), ("docker", NotFound)];
+        assert_eq!(told(&answers), [None, row("containerd", Found), None]);
+        let answers = [("docker", Unreachable), ("containerd", NotFound), ("docker", Found)];
+        assert_eq!(told(&answers), [None, row("docker", Unreachable), row("docker", Found)]);
+        assert_eq!(told(&[("docker", Found)]), [row("docker", Found)]);
+    }
+
+    #[test]
+    fn each_control_group_is_asked_of_those_who_may_know() {
+        let id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+        let asked = |path: &str| whom_to_ask(path).map(|(runtimes, id)| (runtimes.to_vec(), id));
+        for (path, runtimes) in [
+            (PATH.to_owned(), vec![Runtime::Docker, Runtime::Containerd]),
+            (
+                format!("/kubepods.slice/kubepods-pod6e.slice/cri-containerd-{id}.scope"),
+                vec![Runtime::Containerd],
+            ),
+            (format!("/kubepods.slice/kubepods-pod6e.slice/crio-{id}.scope"), vec![Runtime::Crio]),
+            (format!("/libpod_parent/libpod-{id}"), vec![Runtime::Podman]),
+        ] {
+            assert_eq!(asked(&path), Some((runtimes, id.to_owned())), "{path}");
+        }
+        let unit = Some((vec![Runtime::Systemd], r"my\x2dapp.service".to_owned()));
+        assert_eq!(asked(r"/system.slice/my\x2dapp.service/worker"), unit);
+        assert_eq!(asked("/user.slice"), None);
+    }
+}

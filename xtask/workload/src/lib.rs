@@ -1,12 +1,18 @@
 //! Workloads whose events are known to the last one, so that a recording of them can be checked by counting.
 //!
 //! In: a number of things to do. Out: those things done on this host (loopback and a directory of its own only), and
-//! the time that they took. [`docker`] has a daemon for those that run in containers. The binary `workload` runs them; the checks read the expected counts from here.
+//! the time that they took. [`docker`], [`containerd`], [`podman`] and [`systemd`] have daemons for those that run in
+//! containers and units. The binary `workload` runs them; the checks read the expected counts from here.
 
+pub mod containerd;
 pub mod docker;
 pub mod frame;
 pub mod lifecycle;
+pub mod podman;
 pub mod storm;
+pub mod systemd;
+
+mod service;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};

@@ -68,7 +68,7 @@ pub(super) fn found(
         environment: row::environment(variables.iter().map(String::as_str)),
         log_path: row::filled(answer.log_path),
         pid: row::pid(answer.state.and_then(|state| state.pid)),
-        log_format: driver.as_deref().and_then(log_format).map(str::to_owned),
+        log_format: driver.as_deref().and_then(|driver| log_format(runtime, driver)).map(str::to_owned),
         mounts: Some(row::mounts(
             mounts.into_iter().filter_map(|mount| Some((mount.destination?, mount.source?))),
         )),
@@ -79,10 +79,11 @@ pub(super) fn found(
 }
 
 /// The format of the file that a log driver writes, when others can read it.
-fn log_format(driver: &str) -> Option<&'static str> {
-    match driver {
-        "json-file" => Some(row::DOCKER_JSON),
-        "k8s-file" => Some(row::CRI),
+fn log_format(runtime: Runtime, driver: &str) -> Option<&'static str> {
+    match (runtime, driver) {
+        // Podman says so of files in the other format: to its users they are the same.
+        (Runtime::Podman, "json-file" | "k8s-file") => Some(row::CRI),
+        (_, "json-file") => Some(row::DOCKER_JSON),
         _ => None,
     }
 }

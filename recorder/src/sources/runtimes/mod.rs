@@ -99,24 +99,30 @@ pub struct RuntimeConfig {
 impl RuntimeConfig {
     /// The usual sockets, then the same ones below the root directory of the host's first process: a recorder in a
     /// container that has the host's pid namespace finds them there. They are preceded by `given` (the variable
-    /// DOCKER_HOST) when it is a Unix socket.
+    /// of [`RuntimeConfig::from_environment`]) when it is a Unix socket.
     pub fn new(runtime: Runtime, given: Option<&str>) -> Self {
-        let given = given.and_then(|host| host.strip_prefix("unix://")).filter(|path| path.starts_with('/'));
+        let path = |text: &str| {
+            let schemes = ["unix://", "unix:path="].into_iter();
+            schemes.filter_map(|scheme| text.strip_prefix(scheme)).next().unwrap_or(text).to_owned()
+        };
+        let given = given.map(path).filter(|path| path.starts_with('/'));
         let usual = runtime.usual_sockets().iter();
         let of_host = usual.clone().map(|socket| format!("/proc/1/root{socket}"));
-        let own = given.into_iter().chain(usual.copied()).map(str::to_owned);
+        let own = given.into_iter().chain(usual.map(|socket| (*socket).to_owned()));
         let sockets = own.chain(of_host).map(PathBuf::from).collect();
         Self { runtime, sockets, deadline: Duration::from_secs(2), retry_interval: Duration::from_secs(10) }
     }
 
-    /// As [`RuntimeConfig::new`], with the environment's DOCKER_HOST or CONTAINER_HOST.
+    /// As [`RuntimeConfig::new`], with the variable of the environment that the runtime's own tools heed.
     pub fn from_environment(runtime: Runtime) -> Self {
         let variable = match runtime {
-            Runtime::Docker => std::env::var("DOCKER_HOST"),
-            Runtime::Podman => std::env::var("CONTAINER_HOST"),
-            Runtime::Containerd | Runtime::Crio | Runtime::Systemd => return Self::new(runtime, None),
+            Runtime::Docker => "DOCKER_HOST",
+            Runtime::Containerd => "CONTAINERD_ADDRESS",
+            Runtime::Crio => "CONTAINER_RUNTIME_ENDPOINT",
+            Runtime::Podman => "CONTAINER_HOST",
+            Runtime::Systemd => "DBUS_SYSTEM_BUS_ADDRESS",
         };
-        Self::new(runtime, variable.ok().as_deref())
+        Self::new(runtime, std::env::var(variable).ok().as_deref())
     }
 }
 

@@ -1,5 +1,5 @@
 //! Against a stand-in: a Unix socket on which a thread of the test answers, hangs, closes or sends garbage. The
-//! real daemon is in `recorder/tests/sources_docker.rs`.
+//! real daemons are in `recorder/tests/runtimes`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
@@ -282,6 +282,8 @@ fn only_a_unix_socket_of_docker_host_is_used() {
     let first =
         |host| RuntimeConfig::new(Runtime::Docker, host).sockets.first().unwrap().display().to_string();
     assert_eq!(first(Some("unix:///home/me/docker.sock")), "/home/me/docker.sock");
+    assert_eq!(first(Some("unix:path=/home/me/bus")), "/home/me/bus");
+    assert_eq!(first(Some("/home/me/docker.sock")), "/home/me/docker.sock");
     for other in [None, Some("tcp://10.0.0.1:2375"), Some("ssh://me@host"), Some("unix://"), Some("")] {
         assert_eq!(first(other), "/run/docker.sock");
     }

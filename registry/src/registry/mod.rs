@@ -208,7 +208,8 @@ impl Registry {
         until.saturating_sub(since) >= self.config.min_container_age_ns
     }
 
-    /// Forgets what is over, and decides whose series are shown. Ticks are at multiples of the interval, so where a replay begins does not move them.
+    /// Forgets what is over, and decides whose series are shown. Ticks are at multiples of the interval, so where a
+    /// replay begins does not move them.
     fn tick(&mut self) {
         self.next_tick = self.now.div_euclid(TICK_NS).saturating_add(1).saturating_mul(TICK_NS);
         let counted = self.gather(Collector::counting());

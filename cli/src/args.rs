@@ -149,6 +149,12 @@ pub(crate) struct ServeArgs {
     pub(crate) duration: Option<std::time::Duration>,
     #[command(flatten)]
     pub(crate) capture: CaptureArgs,
+    /// Only containers whose id matches have metrics (repeatable): '^/k8s/shop/'.
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) container_allowlist: Vec<aftertrace_registry::Pattern>,
+    /// Containers whose id matches have no metrics (repeatable); this one wins.
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) container_denylist: Vec<aftertrace_registry::Pattern>,
     /// Containers that lived shorter have no metrics.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) min_container_age: std::time::Duration,

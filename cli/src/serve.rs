@@ -16,6 +16,8 @@ pub(crate) fn run(arguments: ServeArgs) -> anyhow::Result<ExitCode> {
     config.duration = arguments.duration;
     config.registry = Some(Config {
         min_container_age_ns: i64::try_from(arguments.min_container_age.as_nanos()).unwrap_or(i64::MAX),
+        container_allowlist: arguments.container_allowlist,
+        container_denylist: arguments.container_denylist,
         ..Config::default()
     });
     let quiet = arguments.quiet;

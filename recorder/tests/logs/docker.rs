@@ -15,7 +15,8 @@ const TALK: &str = "i=0; while [ $i -lt 20000 ]; do echo \"line $i of standard o
 #[test]
 fn what_a_container_says_is_read_whole_while_its_log_is_rotated() {
     let is_root = rustix::process::geteuid().is_root();
-    if skipped(missing().or((!is_root).then_some("not root"))) {
+    let missing = missing();
+    if skipped(missing.as_deref().or((!is_root).then_some("not root"))) {
         return;
     }
     let directory = tempfile::tempdir().unwrap();

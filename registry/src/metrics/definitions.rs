@@ -101,7 +101,7 @@ definitions! {
     BYTES_RECEIVED: Counter "container_net_tcp_bytes_received_total", "Number of payload bytes received on outbound TCP connections" labels [destination actual_destination];
 
     NODE_INFO: Gauge "node_info", "Meta information about the node" labels [hostname kernel_version];
-    LOG_MESSAGES: Counter "container_log_messages_total", "Number of messages that the container logged, by level and pattern" labels [source level pattern_hash sample] kept [source level];
+    LOG_MESSAGES: Counter "container_log_messages_total", "Number of messages that the container logged, by level and pattern" labels [source level pattern_hash sample] kept [level];
     NODE_UPTIME: Gauge "node_uptime_seconds", "Time since the node started, in seconds";
     NODE_CPU_USAGE: Counter "node_resources_cpu_usage_seconds_total", "CPU time of the node by mode, in seconds" labels [mode] kept [mode];
     NODE_CPU_CORES: Gauge "node_resources_cpu_logical_cores", "Number of logical CPU cores";

@@ -16,12 +16,14 @@ pub mod namespaces;
 pub mod network;
 pub mod node;
 pub mod own;
+pub mod ping;
 pub mod privileges;
 pub mod processes;
 pub mod source;
 
 mod file;
 mod netlink;
+mod netns;
 mod rtnetlink;
 mod text;
 

@@ -14,6 +14,7 @@ use crate::Limits;
 use crate::findings::Incidents;
 use crate::losses::Drops;
 use crate::metrics::{Collector, definitions};
+use crate::peers::RoundTrips;
 use crate::processes::ProcessKey;
 
 /// The state of one container.
@@ -167,7 +168,12 @@ impl Container {
         is_restart
     }
 
-    pub(crate) fn collect(&self, namespaces: &NamespaceAddresses, collector: &mut Collector) {
+    pub(crate) fn collect(
+        &self,
+        namespaces: &NamespaceAddresses,
+        round_trips: &RoundTrips,
+        collector: &mut Collector,
+    ) {
         collector.begin_container(&self.id);
         if let Some(image) = &self.image {
             let labels =
@@ -185,7 +191,7 @@ impl Container {
         self.waiting.collect(collector);
         self.disks.collect(collector);
         self.listens.collect(namespaces, collector);
-        self.destinations.collect(collector);
+        self.destinations.collect(round_trips, collector);
         collector.end_container();
     }
 }

@@ -51,6 +51,8 @@ definitions! {
     RETRANSMITS: Counter "container_net_tcp_retransmits_total", "Number of TCP segments of outbound connections that were sent again";
     BYTES_SENT: Counter "container_net_tcp_bytes_sent_total", "Number of payload bytes that peers of outbound TCP connections acknowledged";
     BYTES_RECEIVED: Counter "container_net_tcp_bytes_received_total", "Number of payload bytes received on outbound TCP connections";
+    NET_LATENCY: Gauge "container_net_latency_seconds", "Round-trip time of the last echo request to a host that the container connects to, in seconds";
+    TCP_RTT: Gauge "aftertrace_net_tcp_rtt_seconds", "Smoothed round-trip time of the outbound TCP connection that was last looked at, as the kernel uses it, in seconds";
 
     NODE_INFO: Gauge "node_info", "Meta information about the node";
     NODE_UPTIME: Gauge "node_uptime_seconds", "Time since the node started, in seconds";

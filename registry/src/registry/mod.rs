@@ -2,6 +2,7 @@
 
 mod container_events;
 mod process_events;
+mod routes;
 mod tcp_events;
 
 use aftertrace_schemas::{Kind, Observation, UnixNanos};
@@ -14,6 +15,7 @@ use crate::findings::{self, Finding};
 use crate::losses::{Drops, Losses};
 use crate::metrics::{Collector, Family, definitions};
 use crate::node::Node;
+use crate::peers::{RoundTrips, Translations};
 use crate::processes::Processes;
 use crate::sockets::Sockets;
 
@@ -34,6 +36,8 @@ pub struct Registry {
     processes: Processes,
     sockets: Sockets,
     namespaces: NamespaceAddresses,
+    round_trips: RoundTrips,
+    translations: Translations,
     node: Node,
     losses: Losses,
     drops: Drops,
@@ -56,6 +60,8 @@ impl Registry {
             processes: Processes::default(),
             sockets: Sockets::default(),
             namespaces: NamespaceAddresses::default(),
+            round_trips: RoundTrips::default(),
+            translations: Translations::default(),
             node: Node::default(),
             losses: Losses::default(),
             drops: Drops::default(),
@@ -78,6 +84,8 @@ impl Registry {
         match &observation.kind {
             Kind::Tcp(row) => self.tcp_event(time, row),
             Kind::SocketSnapshot(row) => self.socket_snapshot(time, row),
+            Kind::NatMapping(row) => self.nat_mapping(time, row),
+            Kind::RttProbe(row) => self.round_trips.apply(row, limits, drops, time),
             Kind::Process(row) => self.process_event(time, row),
             Kind::ProcessSnapshot(row) => self.process_snapshot(time, row),
             Kind::Cgroup(row) => self.cgroup_event(time, row),
@@ -115,7 +123,7 @@ impl Registry {
         let mut collector = Collector::new(self.node.labels());
         self.node.collect(&mut collector);
         for container in self.shown() {
-            container.collect(&self.namespaces, &mut collector);
+            container.collect(&self.namespaces, &self.round_trips, &mut collector);
         }
         if self.scrapes > 0 {
             collector.add(&definitions::SCRAPES, [], self.scrapes as f64);
@@ -160,14 +168,16 @@ impl Registry {
         self.next_tick = self.now.div_euclid(TICK_NS).saturating_add(1).saturating_mul(TICK_NS);
         let (now, limits, drops) = (self.now, &self.config.limits, &mut self.drops);
         self.processes.expire(now);
+        self.round_trips.expire(now, RETENTION_NS);
+        self.translations.expire(now);
         let containers = &self.containers;
         self.identities
             .expire(now, |index| containers.get(index).is_some_and(|known| !known.processes.is_empty()));
         for container in self.containers.each_mut() {
             container.listens.expire(now, RETENTION_NS);
-            for (endpoint, destination) in container.destinations.expire(now, RETENTION_NS) {
+            for (route, destination) in container.destinations.expire(now, RETENTION_NS) {
                 container.past.add(&destination.totals);
-                container.incidents.keep(endpoint, &destination, limits, drops);
+                container.incidents.keep(route, &destination, limits, drops);
             }
         }
         let is_over = |container: &Container| {

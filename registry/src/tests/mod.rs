@@ -10,5 +10,6 @@ mod limits;
 mod listens;
 mod metrics;
 mod properties;
+mod routes;
 mod speed;
 mod usage;

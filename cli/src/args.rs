@@ -119,6 +119,9 @@ pub(crate) struct CaptureArgs {
     /// block-I/O delays. Processes that run already are counted only in threads that they start from then on.
     #[arg(long)]
     pub(crate) set_sysctls: bool,
+    /// Send no echo requests (ICMP, ICMPv6) to the peers that are connected to: no round-trip times of the network.
+    #[arg(long)]
+    pub(crate) no_ping: bool,
 }
 
 /// `aftertrace serve`.

@@ -69,6 +69,7 @@ pub(crate) fn capture(arguments: CaptureArgs, output: Option<PathBuf>) -> anyhow
     config.sweep_interval = arguments.sweep_interval;
     config.mount_tracefs = arguments.mount_tracefs;
     config.set_sysctls = arguments.set_sysctls;
+    config.ping = !arguments.no_ping;
     Ok(config)
 }
 

@@ -42,6 +42,8 @@ pub struct RecordConfig {
     pub mount_tracefs: bool,
     /// Whether to switch on the kernel's accounting of block-I/O delays while recording.
     pub set_sysctls: bool,
+    /// Whether to send echo requests to the peers of outbound connections, for round-trip times.
+    pub ping: bool,
     /// Whether to switch on the kernel's own accounting of BPF run time while recording.
     pub bpf_statistics: bool,
 }
@@ -65,6 +67,7 @@ impl RecordConfig {
             sweep_interval: Duration::from_secs(10),
             mount_tracefs: false,
             set_sysctls: false,
+            ping: true,
             bpf_statistics: true,
         }
     }

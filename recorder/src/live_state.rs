@@ -4,10 +4,11 @@
 //! It is a fold over observations and nothing else, so a segment's snapshot can never disagree with its past.
 
 mod mounts;
+mod upstreams;
 
 use std::collections::BTreeMap;
 
-use aftertrace_schemas::column::Timestamp;
+use aftertrace_schemas::column::{Ip, Timestamp};
 use aftertrace_schemas::tables::{
     CgroupEvent, CgroupEventKind, ContainerSnapshot, HostSnapshot, LogFile, NetworkNamespace, ProbeStatus,
     ProcessEvent, ProcessEventKind, ProcessSnapshot, SocketKind, SocketSnapshot, SystemdUnit, TaskDelays,
@@ -19,6 +20,7 @@ use rustc_hash::FxBuildHasher;
 
 use mounts::Mounts;
 pub use mounts::{KnownMount, WrittenMount};
+use upstreams::Upstreams;
 
 /// How much is held at most. What does not fit is counted and misses from later snapshots.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +75,9 @@ pub struct LiveState {
     sockets: IndexMap<u64, SocketSnapshot, FxBuildHasher>,
     delays: IndexMap<u32, TaskDelays, FxBuildHasher>,
     mounts: Mounts,
+    upstreams: Upstreams,
+    /// Time of the latest observation.
+    latest: UnixNanos,
 }
 
 impl LiveState {
@@ -136,6 +141,15 @@ impl LiveState {
         self.namespaces.get(&network_namespace)
     }
 
+    /// Peers of outbound connections that are open or were lately: network namespace, address behind address
+    /// translation, and a process that connected to it.
+    pub fn upstreams(&self) -> impl Iterator<Item = (u32, Ip, u32)> {
+        let open = self.sockets.values().filter(|socket| socket.kind == SocketKind::Outbound);
+        let open = open
+            .filter_map(|socket| Some((socket.network_namespace, self.upstreams.peer(socket)?, socket.pid)));
+        open.chain(self.upstreams.recent(self.latest))
+    }
+
     /// What did not fit so far.
     pub fn overflow(&self) -> Overflow {
         self.overflow
@@ -143,11 +157,18 @@ impl LiveState {
 
     /// Learns from an observation.
     pub fn apply(&mut self, observation: &Observation) {
+        self.latest = self.latest.max(observation.time);
         match &observation.kind {
             Kind::Process(event) => self.apply_process(event),
             Kind::ProcessSnapshot(row) => self.insert_process(row.clone()),
             Kind::Tcp(event) => self.apply_tcp(observation.time, event),
             Kind::SocketSnapshot(row) => self.insert_socket(row.clone()),
+            Kind::NatMapping(row) => {
+                let (most, sockets) = (self.limits.sockets, &self.sockets);
+                let is_open = |id| sockets.contains_key(&id);
+                let fits = self.upstreams.translated(observation.time, row, most, is_open);
+                self.overflow.sockets += u64::from(!fits);
+            }
             Kind::Cgroup(event) => self.apply_cgroup(event),
             Kind::Container(row) => {
                 self.containers.insert(row.cgroup.clone(), row.clone());
@@ -186,6 +207,7 @@ impl LiveState {
             | Kind::NodeStats(_)
             | Kind::DiskStats(_)
             | Kind::NetworkStats(_)
+            | Kind::RttProbe(_)
             | Kind::ClockSync(_)
             | Kind::Loss(_)
             | Kind::Ledger(_)
@@ -214,6 +236,7 @@ impl LiveState {
             .chain(self.delays.values().cloned().map(Kind::TaskDelays))
             .chain(self.mounts.known().map(|known| Kind::Mount(known.mount.clone())))
             .chain(self.mounts.known().filter_map(|known| known.space.clone()).map(Kind::FilesystemStats))
+            .chain(self.upstreams.mappings().cloned().map(Kind::NatMapping))
             .chain(self.sockets.values().cloned().map(Kind::SocketSnapshot))
     }
 
@@ -282,7 +305,13 @@ impl LiveState {
             TcpEventKind::Connect => SocketKind::Outbound,
             TcpEventKind::Accept => SocketKind::Inbound,
             TcpEventKind::ListenClose | TcpEventKind::Close | TcpEventKind::ConnectError => {
-                self.sockets.swap_remove(&event.connection_id);
+                let socket = self.sockets.swap_remove(&event.connection_id);
+                self.upstreams.closed(time, event.connection_id, socket.as_ref());
+                if let (TcpEventKind::ConnectError, Some(ip), Some(pid), Some(namespace)) =
+                    (event.kind, event.remote_ip, event.pid, event.network_namespace)
+                {
+                    self.upstreams.failed(time, namespace, ip, pid);
+                }
                 return;
             }
             TcpEventKind::Statistics => {

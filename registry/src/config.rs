@@ -7,6 +7,8 @@ use regex::Regex;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Network;
+
 /// What may be chosen about the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -20,9 +22,12 @@ pub struct Config {
     /// Leaves out systemd's own services and those of a plain installation ([`crate::container_id::is_system_service`]).
     pub skip_systemd_system_services: bool,
     /// Connections to these ports are not tracked: they are mostly answers of protocols with a second connection.
-    pub ephemeral_ports: Option<RangeInclusive<u16>>,
+    pub ephemeral_ports: Vec<RangeInclusive<u16>>,
     /// Ports that are tracked although they are ephemeral.
     pub tracked_ports: Vec<u16>,
+    /// Connections to public addresses are tracked in these networks only; those to private ones always. The default is
+    /// all of IPv4 and IPv6.
+    pub tracked_networks: Vec<Network>,
     /// Bounds of memory.
     pub limits: Limits,
     /// Bounds of what a scrape gives.
@@ -36,8 +41,9 @@ impl Default for Config {
             container_allowlist: Vec::new(),
             container_denylist: Vec::new(),
             skip_systemd_system_services: true,
-            ephemeral_ports: Some(32_768..=60_999),
+            ephemeral_ports: vec![32_768..=60_999],
             tracked_ports: vec![50_051],
+            tracked_networks: vec![Network::ALL_V4, Network::ALL_V6],
             limits: Limits::default(),
             series: SeriesLimits::default(),
         }
@@ -121,6 +127,9 @@ pub struct Limits {
     pub sockets: usize,
     /// Destinations of one container.
     pub destinations: usize,
+    /// Hosts with a round-trip time, translations that wait for their connection, and public addresses that lead to
+    /// the own network, each.
+    pub peers: usize,
     /// Addresses that one container listens on.
     pub listens: usize,
     /// Mounts that one container writes to, and disks that one control group uses, each.
@@ -146,6 +155,7 @@ impl Default for Limits {
             dead_processes: 50_000,
             sockets: 1_000_000,
             destinations: 10_000,
+            peers: 100_000,
             listens: 5_000,
             disks: 1_000,
             log_sources: 64,

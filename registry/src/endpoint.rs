@@ -6,25 +6,34 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use aftertrace_schemas::column::Ip;
 
 use crate::Config;
+use crate::network::is_private;
 
 /// Address and port. Ordered by address bytes, so IPv4 (v4-mapped) stands together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Endpoint {
-    ip: u128,
+    /// Halves of the address, which take less room than one number with its alignment.
+    ip: [u64; 2],
     port: u16,
 }
 
 impl Endpoint {
     pub(crate) fn new(ip: Ip, port: u16) -> Self {
-        Self { ip: u128::from_be_bytes(ip.0), port }
+        let bits = u128::from_be_bytes(ip.0);
+        Self { ip: [(bits >> 64) as u64, bits as u64], port }
     }
 
     pub(crate) fn ip(self) -> IpAddr {
-        Ipv6Addr::from_bits(self.ip).to_canonical()
+        let [high, low] = self.ip;
+        Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).to_canonical()
     }
 
     pub(crate) fn with_ip(self, ip: IpAddr) -> Self {
         Self::new(Ip::from(ip), self.port)
+    }
+
+    /// The address alone: one for all its ports.
+    pub(crate) fn host(self) -> Self {
+        Self { port: 0, ..self }
     }
 }
 
@@ -34,7 +43,20 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Whether connections to `destination` are shown by destination.
+/// What was dialled, and what was reached behind address translation: the same where there is none, or none is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Route {
+    pub(crate) destination: Endpoint,
+    pub(crate) actual: Endpoint,
+}
+
+impl Route {
+    pub(crate) fn direct(destination: Endpoint) -> Self {
+        Self { destination, actual: destination }
+    }
+}
+
+/// Whether connections to `destination` may be shown by destination.
 ///
 /// Loopback is the host's own business only in the host's network namespace: in a container it never leaves the
 /// container. While one of the two namespaces is unknown, it is tracked.
@@ -44,8 +66,7 @@ pub(crate) fn is_tracked(
     network_namespace: Option<u32>,
     host_namespace: Option<u32>,
 ) -> bool {
-    if let Some(ephemeral) = &config.ephemeral_ports
-        && ephemeral.contains(&destination.port)
+    if config.ephemeral_ports.iter().any(|range| range.contains(&destination.port))
         && !config.tracked_ports.contains(&destination.port)
     {
         return false;
@@ -59,4 +80,10 @@ pub(crate) fn is_tracked(
         },
         _ => true,
     }
+}
+
+/// Whether the address is private or in a network that was asked for.
+pub(crate) fn is_in_tracked_network(config: &Config, endpoint: Endpoint) -> bool {
+    let ip = endpoint.ip();
+    is_private(ip) || config.tracked_networks.iter().any(|network| network.contains(ip))
 }

@@ -7,7 +7,7 @@ use aftertrace_schemas::UnixNanos;
 
 use crate::Limits;
 use crate::containers::{Container, Destination};
-use crate::endpoint::Endpoint;
+use crate::endpoint::Route;
 use crate::losses::{Dropped, Drops, Losses, Tally};
 use crate::maps::OrderedMap;
 use crate::metrics::Limiter;
@@ -91,12 +91,12 @@ impl Incidents {
     /// Keeps what a destination tells that is about to be forgotten.
     pub(crate) fn keep(
         &mut self,
-        endpoint: Endpoint,
+        route: Route,
         destination: &Destination,
         limits: &Limits,
         drops: &mut Drops,
     ) {
-        for (incident, tally) in of_destination(endpoint, destination) {
+        for (incident, tally) in of_destination(route, destination) {
             self.add(incident, tally, limits, drops);
         }
     }
@@ -111,8 +111,9 @@ pub(crate) fn kind_of_signal(signal: i32) -> Option<FindingKind> {
     }
 }
 
-fn of_destination(endpoint: Endpoint, destination: &Destination) -> impl Iterator<Item = (Incident, Tally)> {
-    let incident = move |kind, number| Incident { kind, number, subject: endpoint.to_string().into() };
+fn of_destination(route: Route, destination: &Destination) -> impl Iterator<Item = (Incident, Tally)> {
+    let incident =
+        move |kind, number| Incident { kind, number, subject: route.destination.to_string().into() };
     let errno = destination.last_errno.map(i32::from);
     let failures = destination.failures();
     let retransmissions = destination.retransmissions();
@@ -123,8 +124,8 @@ fn of_destination(endpoint: Endpoint, destination: &Destination) -> impl Iterato
 /// Findings of one container.
 pub(crate) fn of_container(container: &Container) -> Vec<Finding> {
     let mut all = container.incidents.clone();
-    for (endpoint, destination) in container.destinations.iter() {
-        for (incident, tally) in of_destination(endpoint, destination) {
+    for (route, destination) in container.destinations.iter() {
+        for (incident, tally) in of_destination(route, destination) {
             all.add_unbounded(incident, tally);
         }
     }

@@ -17,6 +17,7 @@ pub(crate) enum Dropped {
     Processes,
     Sockets,
     Destinations,
+    Peers,
     Listens,
     Disks,
     /// Lines that were cut, and messages that had more lines than are kept.
@@ -38,6 +39,7 @@ impl Dropped {
             Self::Processes => "processes",
             Self::Sockets => "sockets",
             Self::Destinations => "destinations",
+            Self::Peers => "peers",
             Self::Listens => "listens",
             Self::Disks => "disks",
             Self::LogBytes => "log_bytes",

@@ -2,7 +2,7 @@
 
 use crate::Limits;
 use crate::containers::{ContainerIndex, ListenKey};
-use crate::endpoint::Endpoint;
+use crate::endpoint::Route;
 use crate::maps::LookupMap;
 
 /// The kernel's counters of a connection, as last seen. They only grow.
@@ -44,7 +44,7 @@ pub(crate) struct Socket {
 /// What a socket is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    Outbound { destination: Endpoint, counters: Counters },
+    Outbound { route: Route, counters: Counters },
     Listen(ListenKey),
 }
 
@@ -63,11 +63,11 @@ impl Sockets {
         self.by_id.contains_key(&id)
     }
 
-    /// The counters of an outbound connection, with its container and destination.
-    pub(crate) fn outbound(&mut self, id: u64) -> Option<(ContainerIndex, Endpoint, &mut Counters)> {
+    /// The counters of an outbound connection, with its container and route.
+    pub(crate) fn outbound(&mut self, id: u64) -> Option<(ContainerIndex, &mut Route, &mut Counters)> {
         let socket = self.by_id.get_mut(&id)?;
         match &mut socket.purpose {
-            Purpose::Outbound { destination, counters } => Some((socket.container, *destination, counters)),
+            Purpose::Outbound { route, counters } => Some((socket.container, route, counters)),
             Purpose::Listen(_) => None,
         }
     }

@@ -45,6 +45,8 @@ pub struct ContainerView {
 pub struct DestinationView {
     /// Address and port.
     pub destination: String,
+    /// What was reached behind address translation; the same where there is none, or none is known.
+    pub actual_destination: String,
     /// Connections that were established.
     pub connects: u64,
     /// Connections that failed.
@@ -132,17 +134,17 @@ fn container_view(container: &Container) -> ContainerView {
 
 fn destination_views(container: &Container) -> Vec<DestinationView> {
     let mut destinations: Vec<_> = container.destinations.iter().collect();
-    destinations.sort_unstable_by_key(|(endpoint, _)| *endpoint);
-    let view = |(endpoint, destination): (crate::endpoint::Endpoint, &crate::containers::Destination)| {
-        DestinationView {
-            destination: endpoint.to_string(),
+    destinations.sort_unstable_by_key(|(route, _)| *route);
+    let view =
+        |(route, destination): (crate::endpoint::Route, &crate::containers::Destination)| DestinationView {
+            destination: route.destination.to_string(),
+            actual_destination: route.actual.to_string(),
             connects: destination.totals.connects,
             failed_connects: destination.totals.failed_connects,
             active_connections: destination.active,
             retransmits: destination.totals.retransmits,
             bytes_sent: destination.totals.bytes_sent,
             bytes_received: destination.totals.bytes_received,
-        }
-    };
+        };
     destinations.into_iter().map(view).collect()
 }

@@ -194,6 +194,10 @@ observation_kinds! {
     Tcp(TcpEvent),
     /// A TCP connection or listening socket that is alive.
     SocketSnapshot(SocketSnapshot),
+    /// The destination of an outbound connection was translated.
+    NatMapping(NatMapping),
+    /// An echo request to a peer of outbound connections.
+    RttProbe(RttProbe),
     /// A control group was made or removed, or a process moved into it.
     Cgroup(CgroupEvent),
     /// What a container runtime says of a container.

@@ -38,6 +38,7 @@ use crate::sources::filesystems::FilesystemSource;
 use crate::sources::namespaces::NamespaceSource;
 use crate::sources::network::NetworkSource;
 use crate::sources::node::NodeSource;
+use crate::sources::ping::PingSource;
 use crate::sources::privileges::Missing;
 use crate::sources::processes::ProcessSource;
 use crate::sources::runtimes::{Runtime, RuntimeConfig, RuntimeSource};
@@ -107,7 +108,7 @@ impl<'a> Session<'a> {
             containers: Containers::new(runtimes, config.filter.containers.clone()),
             logs: Logs::start(&config.logs, &roots, anchor, now),
             namespaces: NamespaceSource::new(roots.clone()),
-            measuring: Measuring::start(sources(&roots, &hierarchies), config.interval, anchor, now),
+            measuring: Measuring::start(sources(config, &roots, &hierarchies), config.interval, anchor, now),
             hierarchies,
             command_cgroup,
             _task_delays: task_delays,
@@ -241,8 +242,8 @@ impl<'a> Session<'a> {
 }
 
 /// What is measured at intervals: a line a source.
-fn sources(roots: &Roots, hierarchies: &Hierarchies) -> Vec<Box<dyn Source>> {
-    vec![
+fn sources(config: &RecordConfig, roots: &Roots, hierarchies: &Hierarchies) -> Vec<Box<dyn Source>> {
+    let mut sources: Vec<Box<dyn Source>> = vec![
         Box::new(NodeSource::new(roots.clone())),
         Box::new(DiskSource::new(roots.clone())),
         Box::new(NetworkSource::new(roots.clone())),
@@ -251,7 +252,11 @@ fn sources(roots: &Roots, hierarchies: &Hierarchies) -> Vec<Box<dyn Source>> {
         Box::new(CgroupIoSource::new(hierarchies.clone())),
         Box::new(DelaySource::new(roots.clone())),
         Box::new(FilesystemSource::new(roots.clone())),
-    ]
+    ];
+    if config.ping {
+        sources.push(Box::new(PingSource::new(roots.clone())));
+    }
+    sources
 }
 
 /// Who is asked about containers and units.

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use aftertrace_schemas::Kind;
-use aftertrace_schemas::column::Ip;
-use aftertrace_schemas::tables::{ContainerSnapshot, SocketKind};
+use aftertrace_schemas::tables::ContainerSnapshot;
 
 use super::begin::check_process;
 use super::error::RecordError;
@@ -149,10 +148,8 @@ fn subjects(live: &LiveState, scope: &Scope) -> Subjects {
         .collect();
     // One process a peer and namespace is enough of a way into it.
     let mut upstreams = BTreeMap::new();
-    for socket in live.sockets().filter(|socket| socket.kind == SocketKind::Outbound) {
-        if let Some(ip) = socket.remote_ip.map(Ip::address) {
-            upstreams.entry((socket.network_namespace, ip)).or_insert(socket.pid);
-        }
+    for (network_namespace, ip, pid) in live.upstreams() {
+        upstreams.entry((network_namespace, ip.address())).or_insert(pid);
     }
     let upstreams = upstreams
         .into_iter()

@@ -16,6 +16,7 @@ pub mod namespaces;
 pub mod network;
 pub mod node;
 pub mod own;
+pub mod ping;
 pub mod privileges;
 pub mod processes;
 pub mod runtimes;
@@ -23,6 +24,7 @@ pub mod source;
 
 mod file;
 mod netlink;
+mod netns;
 mod rtnetlink;
 mod text;
 

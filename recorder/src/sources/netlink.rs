@@ -5,14 +5,15 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::net::Protocol;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::netns;
 
 /// A request that is answered by many messages (`NLM_F_DUMP`).
 pub(crate) const DUMP: u16 = 0x300;
@@ -125,13 +126,12 @@ impl NetlinkSocket {
     /// A socket of the namespace at `path` (such as /proc/1/ns/net).
     pub(crate) fn open_in(path: &Path, protocol: Option<Protocol>) -> io::Result<Self> {
         let namespace = File::open(path)?;
-        // A thread of its own, so that no other code ever runs in the other namespace.
-        let opened =
-            std::thread::Builder::new().name("netns".to_owned()).spawn(move || -> io::Result<Self> {
-                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
-                Self::open(protocol)
-            })?;
-        opened.join().unwrap_or_else(|_| Err(io::Error::other("the thread that opens the socket ended")))
+        Self::open_within(namespace, protocol)
+    }
+
+    /// A socket of this namespace.
+    pub(crate) fn open_within(namespace: File, protocol: Option<Protocol>) -> io::Result<Self> {
+        netns::within(namespace, move || Self::open(protocol))
     }
 
     /// Sends a request and takes each message of the answer.

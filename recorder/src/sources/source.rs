@@ -28,7 +28,7 @@ pub struct Subjects {
     pub written_mounts: Vec<WrittenMount>,
     /// These mounts, as far as they were recorded, in that order.
     pub known_mounts: Vec<KnownMount>,
-    /// Peers of outbound connections that are open.
+    /// Peers of outbound connections that are open or were lately.
     pub upstreams: BTreeSet<Upstream>,
 }
 
@@ -37,7 +37,7 @@ pub struct Subjects {
 pub struct Upstream {
     /// Inode of the network namespace.
     pub network_namespace: u32,
-    /// Address of the peer.
+    /// Address of the peer, behind address translation where that is known.
     pub ip: IpAddr,
     /// A process in the namespace: the way into it.
     pub pid: u32,

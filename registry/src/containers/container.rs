@@ -16,6 +16,7 @@ use crate::findings::Incidents;
 use crate::logs::{Context, Logs};
 use crate::losses::Drops;
 use crate::metrics::{Collector, definitions};
+use crate::peers::RoundTrips;
 use crate::processes::ProcessKey;
 
 /// The state of one container.
@@ -179,6 +180,7 @@ impl Container {
     pub(crate) fn collect(
         &self,
         namespaces: &NamespaceAddresses,
+        round_trips: &RoundTrips,
         host: Option<u32>,
         collector: &mut Collector,
     ) {
@@ -197,7 +199,7 @@ impl Container {
         self.listens.collect(namespaces, collector);
         let is_alive = !self.processes.is_empty();
         listens::collect_bindings(&self.description, host, namespaces, is_alive, collector);
-        self.destinations.collect(collector);
+        self.destinations.collect(round_trips, collector);
         self.logs.collect(collector);
         collector.end_container();
     }

@@ -1,14 +1,17 @@
 //! Where a container connects to, and how that went.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aftertrace_schemas::UnixNanos;
 
 use crate::Limits;
-use crate::endpoint::Endpoint;
+use crate::endpoint::Route;
 use crate::losses::{Dropped, Drops, Tally};
 use crate::maps::OrderedMap;
 use crate::metrics::{Collector, definitions};
+use crate::peers::RoundTrips;
 use crate::sockets::Counters;
 
 /// Sums of outbound connections.
@@ -58,6 +61,10 @@ pub(crate) struct Destination {
     pub(crate) retransmitted: Span,
     /// Why the last failed connect failed.
     pub(crate) last_errno: Option<u16>,
+    /// What the kernel made of the round-trip times of the connection that was last looked at, microseconds.
+    pub(crate) smoothed_rtt_us: Option<u32>,
+    /// Where the latest connection came from.
+    pub(crate) network_namespace: Option<u32>,
     /// When a connection was last tried or closed.
     last_used: UnixNanos,
 }
@@ -71,6 +78,8 @@ impl Destination {
             failed: None,
             retransmitted: None,
             last_errno: None,
+            smoothed_rtt_us: None,
+            network_namespace: None,
             last_used: time,
         }
     }
@@ -105,6 +114,18 @@ impl Destination {
         }
     }
 
+    /// The kernel's smoothed round-trip time of one of its connections; 0 stands for none yet.
+    pub(crate) fn measured(&mut self, smoothed_rtt_us: Option<u32>) {
+        self.smoothed_rtt_us = smoothed_rtt_us.filter(|rtt| *rtt > 0).or(self.smoothed_rtt_us);
+    }
+
+    /// One of its open connections turned out to go elsewhere.
+    fn lost_to(&mut self, other: &mut Self, time: UnixNanos) {
+        self.active = self.active.saturating_sub(1);
+        other.opened(time);
+        other.network_namespace = self.network_namespace.or(other.network_namespace);
+    }
+
     pub(crate) fn closed(&mut self, time: UnixNanos) {
         self.active = self.active.saturating_sub(1);
         self.last_used = self.last_used.max(time);
@@ -123,6 +144,8 @@ impl Destination {
             }
         }
         self.last_errno = other.last_errno.or(self.last_errno);
+        self.smoothed_rtt_us = other.smoothed_rtt_us.or(self.smoothed_rtt_us);
+        self.network_namespace = other.network_namespace.or(self.network_namespace);
         self.last_used = self.last_used.max(other.last_used);
     }
 
@@ -142,7 +165,7 @@ impl Destination {
         connects.saturating_add(failed_connects).saturating_add(self.active) as f64
     }
 
-    fn collect(&self, label: &Arc<str>, collector: &mut Collector) {
+    fn collect(&self, [label, actual]: &[Arc<str>; 2], collector: &mut Collector) {
         let totals = &self.totals;
         if totals.failed_connects > 0 {
             let own = [("destination", label.clone())];
@@ -151,8 +174,7 @@ impl Destination {
         if !self.established {
             return;
         }
-        // No address translation is known here, so what was dialled is what was reached.
-        let both = || [("destination", label.clone()), ("actual_destination", label.clone())];
+        let both = || [("destination", label.clone()), ("actual_destination", actual.clone())];
         collector.add(&definitions::CONNECTS, both(), totals.connects as f64);
         collector.add(&definitions::CONNECTION_TIME, both(), totals.handshake_ns as f64 / 1e9);
         collector.add(&definitions::ACTIVE_CONNECTIONS, both(), self.active as f64);
@@ -161,48 +183,51 @@ impl Destination {
         if totals.retransmits > 0 {
             collector.add(&definitions::RETRANSMITS, both(), totals.retransmits as f64);
         }
+        if let Some(rtt) = self.smoothed_rtt_us {
+            collector.add(&definitions::TCP_RTT, both(), f64::from(rtt) / 1e6);
+        }
     }
 }
 
 /// All destinations of one container.
 #[derive(Debug, Default)]
 pub(crate) struct Destinations {
-    by_endpoint: OrderedMap<Endpoint, Destination>,
+    by_route: OrderedMap<Route, Destination>,
 }
 
 impl Destinations {
-    pub(crate) fn get_mut(&mut self, endpoint: Endpoint) -> Option<&mut Destination> {
-        self.by_endpoint.get_mut(&endpoint)
+    pub(crate) fn get_mut(&mut self, route: Route) -> Option<&mut Destination> {
+        self.by_route.get_mut(&route)
     }
 
     /// The destination, new if need be; `None` when there are too many.
     pub(crate) fn entry(
         &mut self,
-        endpoint: Endpoint,
+        route: Route,
         time: UnixNanos,
         limits: &Limits,
         drops: &mut Drops,
     ) -> Option<&mut Destination> {
-        if self.by_endpoint.len() >= limits.destinations && !self.by_endpoint.contains_key(&endpoint) {
+        if self.by_route.len() >= limits.destinations && !self.by_route.contains_key(&route) {
             drops.count(Dropped::Destinations, time);
             return None;
         }
-        Some(self.by_endpoint.entry(endpoint).or_insert_with(|| Destination::new(time)))
+        Some(self.by_route.entry(route).or_insert_with(|| Destination::new(time)))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Endpoint, &Destination)> {
-        self.by_endpoint.iter().map(|(endpoint, destination)| (*endpoint, destination))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Route, &Destination)> {
+        self.by_route.iter().map(|(route, destination)| (*route, destination))
     }
 
     /// Takes out what has no open connection and was not used for `idle_ns`.
-    pub(crate) fn expire(&mut self, now: UnixNanos, idle_ns: i64) -> Vec<(Endpoint, Destination)> {
+    pub(crate) fn expire(&mut self, now: UnixNanos, idle_ns: i64) -> Vec<(Route, Destination)> {
         let is_idle = |destination: &Destination| {
             destination.active == 0 && now.saturating_sub(destination.last_used) > idle_ns
         };
         let mut expired = Vec::new();
-        self.by_endpoint.retain(|endpoint, destination| {
+        self.by_route.retain(|route, destination| {
             if is_idle(destination) {
-                expired.push((*endpoint, *destination));
+                expired.push((*route, *destination));
             }
             !is_idle(destination)
         });
@@ -211,22 +236,52 @@ impl Destinations {
 
     /// Takes over another container's destinations. What would be too much is counted.
     pub(crate) fn merge(&mut self, other: Self, time: UnixNanos, limits: &Limits, drops: &mut Drops) {
-        for (endpoint, destination) in other.by_endpoint {
-            if let Some(mine) = self.entry(endpoint, time, limits, drops) {
+        for (route, destination) in other.by_route {
+            if let Some(mine) = self.entry(route, time, limits, drops) {
                 mine.merge(&destination);
             }
         }
     }
 
-    pub(crate) fn collect(&self, collector: &mut Collector) {
-        let label =
-            |(endpoint, destination): (&Endpoint, _)| (Arc::<str>::from(endpoint.to_string()), destination);
-        let mut labelled: Vec<(Arc<str>, &Destination)> = self.by_endpoint.iter().map(label).collect();
+    /// An open connection on route `from` turned out to go to `to`. Returns false, and counts, when there are too many.
+    pub(crate) fn reroute(
+        &mut self,
+        from: Route,
+        to: Route,
+        time: UnixNanos,
+        limits: &Limits,
+        drops: &mut Drops,
+    ) -> bool {
+        let Some(mut old) = self.by_route.get(&from).copied() else { return false };
+        let Some(new) = self.entry(to, time, limits, drops) else { return false };
+        old.lost_to(new, time);
+        self.by_route.insert(from, old);
+        true
+    }
+
+    pub(crate) fn collect(&self, round_trips: &RoundTrips, collector: &mut Collector) {
+        // Several destinations may be on one host.
+        let mut latencies: BTreeMap<IpAddr, u64> = BTreeMap::new();
+        let label = |(route, destination): (&Route, _)| {
+            let dialled: Arc<str> = route.destination.to_string().into();
+            let is_same = route.actual == route.destination;
+            let actual = if is_same { dialled.clone() } else { route.actual.to_string().into() };
+            ([dialled, actual], *route, destination)
+        };
+        let mut labelled: Vec<([Arc<str>; 2], Route, &Destination)> =
+            self.by_route.iter().map(label).collect();
         // Once here instead of once in each family.
-        labelled.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        for (label, destination) in labelled {
+        labelled.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
+        for (labels, route, destination) in labelled {
             collector.weigh(Some(destination.connections()));
-            destination.collect(&label, collector);
+            destination.collect(&labels, collector);
+            if let Some(rtt_ns) = round_trips.get(destination.network_namespace, route.actual) {
+                latencies.insert(route.actual.ip(), rtt_ns);
+            }
+        }
+        for (ip, rtt_ns) in latencies {
+            let own = [("destination_ip", ip.to_string().into())];
+            collector.add(&definitions::NET_LATENCY, own, rtt_ns as f64 / 1e9);
         }
         collector.weigh(None);
     }

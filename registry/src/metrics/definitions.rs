@@ -99,6 +99,8 @@ definitions! {
     RETRANSMITS: Counter "container_net_tcp_retransmits_total", "Number of TCP segments of outbound connections that were sent again" labels [destination actual_destination];
     BYTES_SENT: Counter "container_net_tcp_bytes_sent_total", "Number of payload bytes that peers of outbound TCP connections acknowledged" labels [destination actual_destination];
     BYTES_RECEIVED: Counter "container_net_tcp_bytes_received_total", "Number of payload bytes received on outbound TCP connections" labels [destination actual_destination];
+    NET_LATENCY: Gauge "container_net_latency_seconds", "Round-trip time of the last echo request to a host that the container connects to, in seconds" labels [destination_ip];
+    TCP_RTT: Gauge "aftertrace_net_tcp_rtt_seconds", "Smoothed round-trip time of the outbound TCP connection that was last looked at, as the kernel uses it, in seconds" labels [destination actual_destination];
 
     NODE_INFO: Gauge "node_info", "Meta information about the node" labels [hostname kernel_version];
     LOG_MESSAGES: Counter "container_log_messages_total", "Number of messages that the container logged, by level and pattern" labels [source level pattern_hash sample] kept [level];

@@ -3,6 +3,7 @@
 mod container_events;
 mod log_events;
 mod process_events;
+mod routes;
 mod tcp_events;
 
 use aftertrace_schemas::tables::MarkKind;
@@ -19,6 +20,7 @@ use crate::metrics::{
     definitions::{self, Definition},
 };
 use crate::node::Node;
+use crate::peers::{RoundTrips, Translations};
 use crate::processes::Processes;
 use crate::recording::{Account, Recording};
 use crate::sockets::Sockets;
@@ -42,6 +44,8 @@ pub struct Registry {
     processes: Processes,
     sockets: Sockets,
     namespaces: NamespaceAddresses,
+    round_trips: RoundTrips,
+    translations: Translations,
     node: Node,
     losses: Losses,
     drops: Drops,
@@ -67,6 +71,8 @@ impl Registry {
             processes: Processes::default(),
             sockets: Sockets::default(),
             namespaces: NamespaceAddresses::default(),
+            round_trips: RoundTrips::default(),
+            translations: Translations::default(),
             node: Node::default(),
             losses: Losses::default(),
             drops: Drops::default(),
@@ -94,6 +100,8 @@ impl Registry {
         match &observation.kind {
             Kind::Tcp(row) => self.tcp_event(time, row),
             Kind::SocketSnapshot(row) => self.socket_snapshot(time, row),
+            Kind::NatMapping(row) => self.nat_mapping(time, row),
+            Kind::RttProbe(row) => self.round_trips.apply(row, limits, drops, time),
             Kind::Process(row) => self.process_event(time, row),
             Kind::ProcessSnapshot(row) => self.process_snapshot(time, row),
             Kind::Cgroup(row) => self.cgroup_event(time, row),
@@ -155,7 +163,12 @@ impl Registry {
     fn gather(&self, mut collector: Collector) -> Collector {
         self.node.collect(&mut collector);
         for container in self.shown() {
-            container.collect(&self.namespaces, self.node.network_namespace(), &mut collector);
+            container.collect(
+                &self.namespaces,
+                &self.round_trips,
+                self.node.network_namespace(),
+                &mut collector,
+            );
         }
         if self.scrapes > 0 {
             collector.add(&definitions::SCRAPES, [], self.scrapes as f64);
@@ -227,14 +240,16 @@ impl Registry {
     fn expire(&mut self) {
         let (now, limits, drops) = (self.now, &self.config.limits, &mut self.drops);
         self.processes.expire(now);
+        self.round_trips.expire(now, RETENTION_NS);
+        self.translations.expire(now);
         let containers = &self.containers;
         self.identities
             .expire(now, |index| containers.get(index).is_some_and(|known| !known.processes.is_empty()));
         for container in self.containers.each_mut() {
             container.listens.expire(now, RETENTION_NS);
-            for (endpoint, destination) in container.destinations.expire(now, RETENTION_NS) {
+            for (route, destination) in container.destinations.expire(now, RETENTION_NS) {
                 container.past.add(&destination.totals);
-                container.incidents.keep(endpoint, &destination, limits, drops);
+                container.incidents.keep(route, &destination, limits, drops);
             }
         }
         let is_over = |container: &Container| {

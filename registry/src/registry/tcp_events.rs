@@ -5,7 +5,7 @@ use aftertrace_schemas::tables::{SocketKind, SocketSnapshot, TcpEvent, TcpEventK
 
 use super::Registry;
 use crate::containers::{ContainerIndex, ListenKey};
-use crate::endpoint::{Endpoint, is_tracked};
+use crate::endpoint::{Endpoint, Route};
 use crate::losses::Dropped;
 use crate::processes::ProcessKey;
 use crate::sockets::{Counters, Purpose, Socket};
@@ -50,10 +50,9 @@ impl Registry {
         let (Some(ip), Some(port)) = (row.remote_ip, row.remote_port) else {
             return;
         };
-        let destination = Endpoint::new(ip, port);
-        if !is_tracked(&self.config, destination, namespace, self.node.network_namespace()) {
+        let Some(route) = self.route(time, row.connection_id, Endpoint::new(ip, port), namespace) else {
             return;
-        }
+        };
         // It was established before; what it has sent so far is not of this recording.
         let counters = Counters {
             bytes_sent: row.bytes_sent,
@@ -65,10 +64,11 @@ impl Registry {
         let known = self
             .containers
             .get_mut(container)
-            .and_then(|container| container.destinations.entry(destination, time, limits, drops));
+            .and_then(|container| container.destinations.entry(route, time, limits, drops));
         if let Some(known) = known.filter(|_| has_room) {
             known.opened(time);
-            let purpose = Purpose::Outbound { destination, counters };
+            known.network_namespace = namespace;
+            let purpose = Purpose::Outbound { route, counters };
             self.sockets.insert(row.connection_id, Socket { container, purpose });
         }
     }
@@ -92,13 +92,13 @@ impl Registry {
         }
     }
 
-    /// Container and destination of an outbound connection that is to be shown.
-    fn outbound(&mut self, time: UnixNanos, row: &TcpEvent) -> Option<(ContainerIndex, Endpoint)> {
+    /// Container, route and network namespace of an outbound connection that is to be shown.
+    fn outbound(&mut self, time: UnixNanos, row: &TcpEvent) -> Option<(ContainerIndex, Route, Option<u32>)> {
         let destination = Endpoint::new(row.remote_ip?, row.remote_port?);
         let (container, of_process) = self.owner(time, self.key_of(row))?;
         let namespace = row.network_namespace.or(of_process);
-        is_tracked(&self.config, destination, namespace, self.node.network_namespace())
-            .then_some((container, destination))
+        let route = self.route(time, row.connection_id, destination, namespace)?;
+        Some((container, route, namespace))
     }
 
     fn has_room(&mut self, time: UnixNanos) -> bool {
@@ -113,7 +113,7 @@ impl Registry {
         if self.sockets.contains(row.connection_id) {
             return;
         }
-        let Some((container, destination)) = self.outbound(time, row) else {
+        let Some((container, route, namespace)) = self.outbound(time, row) else {
             return;
         };
         let has_room = self.has_room(time);
@@ -121,27 +121,30 @@ impl Registry {
         let known = self
             .containers
             .get_mut(container)
-            .and_then(|container| container.destinations.entry(destination, time, limits, drops));
+            .and_then(|container| container.destinations.entry(route, time, limits, drops));
         if let Some(known) = known {
             known.connected(time, row.handshake_ns.unwrap_or(0), has_room);
+            known.network_namespace = namespace;
+            known.measured(row.smoothed_rtt_us);
             if has_room {
-                let purpose = Purpose::Outbound { destination, counters: Counters::default() };
+                let purpose = Purpose::Outbound { route, counters: Counters::default() };
                 self.sockets.insert(row.connection_id, Socket { container, purpose });
             }
         }
     }
 
+    /// Its series have no label for what was reached: there is one a destination.
     fn connect_failed(&mut self, time: UnixNanos, row: &TcpEvent) {
-        let Some((container, destination)) = self.outbound(time, row) else {
+        let Some((container, route, namespace)) = self.outbound(time, row) else {
             return;
         };
         let (limits, drops) = (&self.config.limits, &mut self.drops);
-        let known = self
-            .containers
-            .get_mut(container)
-            .and_then(|container| container.destinations.entry(destination, time, limits, drops));
+        let known = self.containers.get_mut(container).and_then(|container| {
+            container.destinations.entry(Route::direct(route.destination), time, limits, drops)
+        });
         if let Some(known) = known {
             known.connect_failed(time, row.errno);
+            known.network_namespace = namespace;
         }
     }
 
@@ -179,16 +182,11 @@ impl Registry {
 
     /// The kernel's totals of a connection: what they grew by goes to its destination.
     fn statistics(&mut self, time: UnixNanos, row: &TcpEvent) {
-        if row.bytes_sent.is_none() && row.bytes_received.is_none() && row.retransmits.is_none() {
-            return;
-        }
-        if let Some((container, destination, counters)) = self.sockets.outbound(row.connection_id) {
+        if let Some((container, route, counters)) = self.sockets.outbound(row.connection_id) {
             let growth = counters.grow(row.bytes_sent, row.bytes_received, row.retransmits);
-            if growth == Counters::default() {
-                return;
-            }
             let container = self.containers.get_mut(container);
-            if let Some(known) = container.and_then(|container| container.destinations.get_mut(destination)) {
+            if let Some(known) = container.and_then(|container| container.destinations.get_mut(*route)) {
+                known.measured(row.smoothed_rtt_us);
                 known.grew(time, growth);
             }
         }
@@ -196,10 +194,10 @@ impl Registry {
 
     /// Counted at once; the kernel's total, when it comes, adds only what events did not tell.
     fn retransmitted(&mut self, time: UnixNanos, connection_id: u64) {
-        if let Some((container, destination, counters)) = self.sockets.outbound(connection_id) {
+        if let Some((container, route, counters)) = self.sockets.outbound(connection_id) {
             let growth = counters.grow(None, None, counters.retransmits.checked_add(1));
             let container = self.containers.get_mut(container);
-            if let Some(known) = container.and_then(|container| container.destinations.get_mut(destination)) {
+            if let Some(known) = container.and_then(|container| container.destinations.get_mut(*route)) {
                 known.grew(time, growth);
             }
         }
@@ -214,8 +212,8 @@ impl Registry {
         };
         match socket.purpose {
             Purpose::Listen(key) => container.listens.close(key, time),
-            Purpose::Outbound { destination, .. } => {
-                if let Some(known) = container.destinations.get_mut(destination) {
+            Purpose::Outbound { route, .. } => {
+                if let Some(known) = container.destinations.get_mut(route) {
                     known.closed(time);
                 }
             }

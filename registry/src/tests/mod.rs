@@ -14,6 +14,7 @@ mod logs;
 mod metrics;
 mod properties;
 mod recording;
+mod routes;
 mod speed;
 mod units;
 mod usage;

@@ -30,11 +30,14 @@ use crate::sequencer::Sequencer;
 use crate::sources::Roots;
 use crate::sources::cgroups::{CgroupIoSource, CgroupStatsSource, Hierarchies, enter_host_namespace};
 use crate::sources::clock::{Clock, ClockWatch, SystemClock};
+use crate::sources::cloud::CloudSource;
 use crate::sources::command_cgroup::CommandCgroup;
 use crate::sources::delays::DelaySource;
 use crate::sources::delays::switch::SwitchedOn;
 use crate::sources::disks::DiskSource;
+use crate::sources::executables::ExecutableSource;
 use crate::sources::filesystems::FilesystemSource;
+use crate::sources::jvm::JvmSource;
 use crate::sources::namespaces::NamespaceSource;
 use crate::sources::network::NetworkSource;
 use crate::sources::node::NodeSource;
@@ -107,7 +110,7 @@ impl<'a> Session<'a> {
             containers: Containers::new(runtimes, config.filter.containers.clone()),
             logs: Logs::start(&config.logs, &roots, anchor, now),
             namespaces: NamespaceSource::new(roots.clone()),
-            measuring: Measuring::start(sources(&roots, &hierarchies), config.interval, anchor, now),
+            measuring: Measuring::start(sources(config, &roots, &hierarchies), config.interval, anchor, now),
             hierarchies,
             command_cgroup,
             _task_delays: task_delays,
@@ -241,7 +244,7 @@ impl<'a> Session<'a> {
 }
 
 /// What is measured at intervals: a line a source.
-fn sources(roots: &Roots, hierarchies: &Hierarchies) -> Vec<Box<dyn Source>> {
+fn sources(config: &RecordConfig, roots: &Roots, hierarchies: &Hierarchies) -> Vec<Box<dyn Source>> {
     vec![
         Box::new(NodeSource::new(roots.clone())),
         Box::new(DiskSource::new(roots.clone())),
@@ -251,6 +254,9 @@ fn sources(roots: &Roots, hierarchies: &Hierarchies) -> Vec<Box<dyn Source>> {
         Box::new(CgroupIoSource::new(hierarchies.clone())),
         Box::new(DelaySource::new(roots.clone())),
         Box::new(FilesystemSource::new(roots.clone())),
+        Box::new(ExecutableSource::new(roots.clone())),
+        Box::new(JvmSource::new(roots.clone())),
+        Box::new(CloudSource::new(roots.clone(), config.cloud.clone())),
     ]
 }
 

@@ -112,8 +112,7 @@ fn record_command(directory: &Path) -> Found {
     fs::write(directory.join("prometheus.yml"), "").unwrap();
     assert!(Command::new("mkfifo").arg(directory.join("input")).status().unwrap().success());
     let own = std::env::current_exe().unwrap();
-    let script =
-        format!("OUT={0}\nSELF={1}\ncd $OUT\n{SCRIPT}", directory.display(), own.display());
+    let script = format!("OUT={0}\nSELF={1}\ncd $OUT\n{SCRIPT}", directory.display(), own.display());
     let mut config = RecordConfig::new(directory.join("trace"));
     config.command = ["sh", "-c", &script].iter().map(OsString::from).collect();
     config.interval = Duration::from_millis(200);
@@ -194,7 +193,8 @@ fn java_machines_say_what_jcmd_says_and_programs_say_what_built_them() {
         between("size", before.heap_size_bytes, said.sum(".capacity"), after.heap_size_bytes);
         between("used", before.heap_used_bytes, said.sum(".used"), after.heap_used_bytes);
         assert_eq!(said.number("sun.os.hrt.frequency"), 1_000_000_000, "ticks are nanoseconds here");
-        let [stood, came] = ["sun.rt.safepointTime", "sun.rt.safepointSyncTime"].map(|name| said.number(name));
+        let [stood, came] =
+            ["sun.rt.safepointTime", "sun.rt.safepointSyncTime"].map(|name| said.number(name));
         between("safepoints", before.safepoint_time_ns.unwrap(), stood, after.safepoint_time_ns.unwrap());
         let came_in = (before.safepoint_sync_time_ns.unwrap(), after.safepoint_sync_time_ns.unwrap());
         between("way to safepoints", came_in.0, came, came_in.1);

@@ -112,6 +112,8 @@ pub(crate) struct CaptureArgs {
     /// Read the byte counters and round-trip times of open connections this often.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     pub(crate) sweep_interval: std::time::Duration,
+    #[command(flatten)]
+    pub(crate) cloud: CloudArgs,
     /// Mount tracefs at /sys/kernel/tracing if it is not mounted (it stays mounted).
     #[arg(long)]
     pub(crate) mount_tracefs: bool,
@@ -122,6 +124,28 @@ pub(crate) struct CaptureArgs {
     /// Send no echo requests (ICMP, ICMPv6) to the peers that are connected to: no round-trip times of the network.
     #[arg(long)]
     pub(crate) no_ping: bool,
+}
+
+/// What to say of the cloud that the host is rented from.
+#[cfg(feature = "record")]
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Cloud (instead of what the provider's metadata service says)")]
+pub(crate) struct CloudArgs {
+    /// Name of the provider.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) provider: Option<String>,
+    /// Region of the host.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) region: Option<String>,
+    /// Availability zone of the host.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) availability_zone: Option<String>,
+    /// Machine type of the host.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance_type: Option<String>,
+    /// How the host was bought: on-demand, spot, preemptible.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance_life_cycle: Option<String>,
 }
 
 /// `aftertrace serve`.

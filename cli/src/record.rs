@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aftertrace_recorder::config::{Filter, RecordConfig};
 use aftertrace_recorder::record::{Observer, Outcome, RecordError, Status, record};
+use aftertrace_recorder::sources::cloud::CloudOverrides;
 use aftertrace_recorder::sources::logs::{LogBudget, LogConfig, LogMode};
 use bytesize::ByteSize;
 
@@ -68,6 +69,14 @@ pub(crate) fn capture(arguments: CaptureArgs, output: Option<PathBuf>) -> anyhow
     config.interval = arguments.interval;
     config.sweep_interval = arguments.sweep_interval;
     config.mount_tracefs = arguments.mount_tracefs;
+    let cloud = arguments.cloud;
+    config.cloud = CloudOverrides {
+        provider: cloud.provider,
+        region: cloud.region,
+        availability_zone: cloud.availability_zone,
+        instance_type: cloud.instance_type,
+        instance_life_cycle: cloud.instance_life_cycle,
+    };
     config.set_sysctls = arguments.set_sysctls;
     config.ping = !arguments.no_ping;
     Ok(config)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use regex::Regex;
 
+use crate::sources::cloud::CloudOverrides;
 use crate::sources::logs::LogConfig;
 
 /// What a recording is asked to do. The command line and tests fill it in.
@@ -34,6 +35,8 @@ pub struct RecordConfig {
     pub journal_interval: Duration,
     /// What is kept of logs.
     pub logs: LogConfig,
+    /// What to say of the cloud that the host is rented from, instead of what it says itself.
+    pub cloud: CloudOverrides,
     /// How often control groups and the node are measured.
     pub interval: Duration,
     /// How often the counters of open connections are read.
@@ -63,6 +66,7 @@ impl RecordConfig {
             max_connections: 65_536,
             journal_interval: Duration::from_secs(1),
             logs: LogConfig::default(),
+            cloud: CloudOverrides::default(),
             interval: Duration::from_secs(5),
             sweep_interval: Duration::from_secs(10),
             mount_tracefs: false,

@@ -4,15 +4,16 @@
 //! It is a fold over observations and nothing else, so a segment's snapshot can never disagree with its past.
 
 mod mounts;
+mod programs;
 mod upstreams;
 
 use std::collections::BTreeMap;
 
 use aftertrace_schemas::column::{Ip, Timestamp};
 use aftertrace_schemas::tables::{
-    CgroupEvent, CgroupEventKind, ContainerSnapshot, HostSnapshot, LogFile, NetworkNamespace, ProbeStatus,
-    ProcessEvent, ProcessEventKind, ProcessSnapshot, SocketKind, SocketSnapshot, SystemdUnit, TaskDelays,
-    TcpEvent, TcpEventKind,
+    CgroupEvent, CgroupEventKind, CloudInstance, ContainerSnapshot, HostSnapshot, LogFile, NetworkNamespace,
+    ProbeStatus, ProcessEvent, ProcessEventKind, ProcessSnapshot, SocketKind, SocketSnapshot, SystemdUnit,
+    TaskDelays, TcpEvent, TcpEventKind,
 };
 use aftertrace_schemas::{Kind, Observation, UnixNanos};
 use indexmap::IndexMap;
@@ -20,6 +21,7 @@ use rustc_hash::FxBuildHasher;
 
 use mounts::Mounts;
 pub use mounts::{KnownMount, WrittenMount};
+use programs::Programs;
 use upstreams::Upstreams;
 
 /// How much is held at most. What does not fit is counted and misses from later snapshots.
@@ -64,6 +66,7 @@ pub struct LiveState {
     limits: Limits,
     overflow: Overflow,
     host: Option<HostSnapshot>,
+    cloud: Option<CloudInstance>,
     probes: BTreeMap<String, ProbeStatus>,
     namespaces: BTreeMap<u32, NetworkNamespace>,
     cgroups: IndexMap<(u32, u64), CgroupEvent, FxBuildHasher>,
@@ -74,6 +77,7 @@ pub struct LiveState {
     processes: IndexMap<u32, ProcessSnapshot, FxBuildHasher>,
     sockets: IndexMap<u64, SocketSnapshot, FxBuildHasher>,
     delays: IndexMap<u32, TaskDelays, FxBuildHasher>,
+    programs: Programs,
     mounts: Mounts,
     upstreams: Upstreams,
     /// Time of the latest observation.
@@ -184,6 +188,22 @@ impl LiveState {
             }
             Kind::LogFile(row) => self.insert_log_file(row.clone()),
             Kind::Host(row) => self.host = Some(row.clone()),
+            Kind::CloudInstance(row) => self.cloud = Some(row.clone()),
+            Kind::Executable(row) => {
+                if self.is_alive(row.pid, row.process_start_ns) {
+                    self.programs.executable(row);
+                }
+            }
+            Kind::JvmStats(row) => {
+                if self.is_alive(row.pid, row.process_start_ns) {
+                    self.programs.jvm(row);
+                }
+            }
+            Kind::JvmGcStats(row) => {
+                if self.is_alive(row.pid, row.process_start_ns) {
+                    self.programs.collector(row);
+                }
+            }
             Kind::File(event) => {
                 let cgroup = self.processes.get(&event.pid).and_then(|process| process.cgroup.as_deref());
                 if let Some(cgroup) = cgroup
@@ -195,8 +215,7 @@ impl LiveState {
             Kind::Mount(row) => self.overflow.mounts += u64::from(!self.mounts.told(row, self.limits.mounts)),
             Kind::FilesystemStats(row) => self.mounts.measured(row),
             Kind::TaskDelays(row) => {
-                let process = self.processes.get(&row.pid);
-                if process.is_some_and(|process| process.process_start_ns == row.process_start_ns) {
+                if self.is_alive(row.pid, row.process_start_ns) {
                     self.delays.insert(row.pid, row.clone());
                 }
             }
@@ -226,6 +245,7 @@ impl LiveState {
             .iter()
             .cloned()
             .map(Kind::Host)
+            .chain(self.cloud.iter().cloned().map(Kind::CloudInstance))
             .chain(self.probes.values().cloned().map(Kind::Probe))
             .chain(self.namespaces.values().cloned().map(Kind::NetworkNamespace))
             .chain(cgroups)
@@ -233,11 +253,16 @@ impl LiveState {
             .chain(self.log_files.values().cloned().map(Kind::LogFile))
             .chain(self.units.values().cloned().map(Kind::SystemdUnit))
             .chain(self.processes.values().cloned().map(Kind::ProcessSnapshot))
+            .chain(self.programs.snapshot())
             .chain(self.delays.values().cloned().map(Kind::TaskDelays))
             .chain(self.mounts.known().map(|known| Kind::Mount(known.mount.clone())))
             .chain(self.mounts.known().filter_map(|known| known.space.clone()).map(Kind::FilesystemStats))
             .chain(self.upstreams.mappings().cloned().map(Kind::NatMapping))
             .chain(self.sockets.values().cloned().map(Kind::SocketSnapshot))
+    }
+
+    fn is_alive(&self, pid: u32, process_start_ns: u64) -> bool {
+        self.processes.get(&pid).is_some_and(|process| process.process_start_ns == process_start_ns)
     }
 
     fn apply_process(&mut self, event: &ProcessEvent) {
@@ -286,6 +311,7 @@ impl LiveState {
                         .or(known.and_then(|row| row.network_namespace)),
                     mount_namespace: event.mount_namespace.or(known.and_then(|row| row.mount_namespace)),
                 };
+                self.programs.replaced(event.pid);
                 self.insert_process(row);
             }
             ProcessEventKind::Exit => {
@@ -293,6 +319,7 @@ impl LiveState {
                 {
                     self.processes.swap_remove(&event.pid);
                     self.delays.swap_remove(&event.pid);
+                    self.programs.ended(event.pid);
                 }
             }
             ProcessEventKind::OomKill | ProcessEventKind::Other => {}

@@ -26,11 +26,28 @@ pub(crate) struct ProcessKey {
 pub(crate) struct Process {
     pub(crate) container: Option<ContainerIndex>,
     pub(crate) network_namespace: Option<u32>,
+    /// By its command line and program file.
     pub(crate) application: Option<&'static str>,
+    /// By what a Java virtual machine says it runs.
+    pub(crate) jvm_application: Option<&'static str>,
+    /// By what built the program.
+    pub(crate) toolchain: Option<&'static str>,
     pub(crate) oom_victim: bool,
     pub(crate) alive: bool,
     /// As last told.
     pub(crate) delays: Delays,
+}
+
+/// What a process is: an application, and a language of its own.
+pub(crate) type Applications = [Option<&'static str>; 2];
+
+impl Process {
+    /// What it is.
+    pub(crate) fn applications(&self) -> Applications {
+        let application = self.jvm_application.or(self.application);
+        // One type is shown once, however it was found.
+        [application, self.toolchain.filter(|toolchain| Some(*toolchain) != application)]
+    }
 }
 
 /// All processes, alive and lately ended.

@@ -182,6 +182,12 @@ observation_kinds! {
     Process(ProcessEvent),
     /// A process that is alive.
     ProcessSnapshot(ProcessSnapshot),
+    /// What the program of a process was built with.
+    Executable(Executable),
+    /// Heap and safepoints of a Java virtual machine.
+    JvmStats(JvmStats),
+    /// A garbage collector of a Java virtual machine.
+    JvmGcStats(JvmGcStats),
     /// A file was opened for writing.
     File(FileEvent),
     /// A line that a container or unit logged.
@@ -224,6 +230,8 @@ observation_kinds! {
     NetworkNamespace(NetworkNamespace),
     /// Names and versions of the host.
     Host(HostSnapshot),
+    /// What the host is to its cloud.
+    CloudInstance(CloudInstance),
     /// Wall clock against boot clock.
     ClockSync(ClockSync),
     /// Whether a probe or source works, and why not.

@@ -128,6 +128,13 @@ const TOOLS: &[Tool] = &[
         why: "a file system that tests can make hang",
         purpose: Purpose::Test,
     },
+    Tool {
+        programs: &["jcmd"],
+        package: "default-jdk-headless",
+        why: "Java virtual machines in tests, and what they say of themselves",
+        purpose: Purpose::Test,
+    },
+    Tool { programs: &["pgrep"], package: "procps", why: "finds processes in tests", purpose: Purpose::Test },
     Tool { programs: &["promtool"], package: "prometheus", why: "checks metrics", purpose: Purpose::Test },
     Tool { programs: &["perf"], package: "linux-perf", why: "is measured beside", purpose: Purpose::Bench },
     Tool { programs: &["bpftrace"], package: "bpftrace", why: "is measured beside", purpose: Purpose::Bench },

@@ -30,11 +30,14 @@ use crate::sequencer::Sequencer;
 use crate::sources::Roots;
 use crate::sources::cgroups::{CgroupIoSource, CgroupStatsSource, Hierarchies, enter_host_namespace};
 use crate::sources::clock::{Clock, ClockWatch, SystemClock};
+use crate::sources::cloud::CloudSource;
 use crate::sources::command_cgroup::CommandCgroup;
 use crate::sources::delays::DelaySource;
 use crate::sources::delays::switch::SwitchedOn;
 use crate::sources::disks::DiskSource;
+use crate::sources::executables::ExecutableSource;
 use crate::sources::filesystems::FilesystemSource;
+use crate::sources::jvm::JvmSource;
 use crate::sources::namespaces::NamespaceSource;
 use crate::sources::network::NetworkSource;
 use crate::sources::node::NodeSource;
@@ -252,6 +255,9 @@ fn sources(config: &RecordConfig, roots: &Roots, hierarchies: &Hierarchies) -> V
         Box::new(CgroupIoSource::new(hierarchies.clone())),
         Box::new(DelaySource::new(roots.clone())),
         Box::new(FilesystemSource::new(roots.clone())),
+        Box::new(ExecutableSource::new(roots.clone())),
+        Box::new(JvmSource::new(roots.clone())),
+        Box::new(CloudSource::new(roots.clone(), config.cloud.clone())),
     ];
     if config.ping {
         sources.push(Box::new(PingSource::new(roots.clone())));

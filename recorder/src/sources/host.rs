@@ -1,17 +1,24 @@
 //! Names and versions of the host: uname, machine id, boot id in, the `HostSnapshot` row out.
 
 use aftertrace_schemas::tables::HostSnapshot;
+use rustix::thread::LinkNameSpaceType;
 
 use super::file::first_line;
+use super::host_namespace::in_namespace_of_host;
 use super::{Roots, read_namespace};
 
 /// The host.
 pub fn read(roots: &Roots) -> HostSnapshot {
-    let uname = rustix::system::uname();
+    // In a container the recorder has a name of its own.
+    let uname =
+        in_namespace_of_host(roots, LinkNameSpaceType::HostNameAndNISDomainName, rustix::system::uname)
+            .unwrap_or_else(rustix::system::uname);
     let system_uuid = first_line(&roots.sys.join("devices/virtual/dmi/id/product_uuid")).unwrap_or_default();
+    // Likewise a file system of its own; process 1 has the host's.
+    let of_host = |path: &str| roots.proc_file("1/root").join(path.trim_start_matches('/'));
     let machine_id = ["/etc/machine-id", "/var/lib/dbus/machine-id"]
         .iter()
-        .find_map(|path| first_line(&roots.path(path)))
+        .find_map(|path| first_line(&of_host(path)).or_else(|| first_line(&roots.path(path))))
         .unwrap_or_else(|| system_uuid.clone());
     HostSnapshot {
         hostname: uname.nodename().to_string_lossy().into_owned(),
@@ -54,6 +61,10 @@ mod tests {
         write("/etc/machine-id", "\n");
         assert_eq!(read(&roots).machine_id, "bbb");
         write("/etc/machine-id", "aaa\n");
+        // In a container with the host's processes, what process 1 sees is the host's.
+        write("/proc/1/root/etc/machine-id", "hhh\n");
+        assert_eq!(read(&roots).machine_id, "hhh");
+        fs::remove_dir_all(roots.proc_file("1/root")).unwrap();
         write("/proc/sys/kernel/random/boot_id", "1-2-3\n");
         write("/proc/1/ns/x", "");
         symlink("net:[4026531833]", roots.proc_file("1/ns/net")).unwrap();

@@ -1,16 +1,20 @@
 //! What user space can tell about the host: one file a source, each of which yields rows of a table.
 //!
-//! In: /proc, /sys, the control group trees, the sockets of container runtimes and systemd, clocks. Out: rows of
-//! `aftertrace_schemas::tables`. Subjects come and go while they are read, so a vanished process or an unreadable file is a skip that is
+//! In: /proc, /sys, the control group trees, the sockets of container runtimes and systemd, the cloud's metadata service,
+//! clocks. Out: rows of `aftertrace_schemas::tables`.
+//! Subjects come and go while they are read, so a vanished process or an unreadable file is a skip that is
 //! counted, never an error. What is measured at intervals implements [`source::Source`] and runs in a thread of its own.
 
 pub mod cgroups;
 pub mod clock;
+pub mod cloud;
 pub mod command_cgroup;
 pub mod delays;
 pub mod disks;
+pub mod executables;
 pub mod filesystems;
 pub mod host;
+pub mod jvm;
 pub mod logs;
 pub mod namespaces;
 pub mod network;
@@ -23,6 +27,7 @@ pub mod runtimes;
 pub mod source;
 
 mod file;
+mod host_namespace;
 mod netlink;
 mod netns;
 mod rtnetlink;

@@ -107,6 +107,17 @@ impl ProcessSource {
     }
 }
 
+/// When the process with this pid started, as rows name it; `None` when it is gone.
+pub(crate) fn read_start_ns(
+    roots: &Roots,
+    pid: u32,
+    ticks_per_second: u64,
+    reader: &mut FileReader,
+) -> Option<u64> {
+    let stat = reader.read(&roots.proc_file(&format!("{pid}/stat")), FILE_LIMIT_BYTES).ok()?;
+    Some(ticks_to_nanos(parse_stat(stat)?.start_ticks, ticks_per_second))
+}
+
 /// Ticks of /proc as nanoseconds.
 pub(crate) fn ticks_to_nanos(ticks: u64, ticks_per_second: u64) -> u64 {
     let seconds = (ticks / ticks_per_second).saturating_mul(NANOS_PER_SECOND);

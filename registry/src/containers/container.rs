@@ -8,6 +8,7 @@ use aftertrace_schemas::UnixNanos;
 use super::description::Description;
 use super::destinations::{Destinations, Totals};
 use super::disks::Disks;
+use super::jvms::Jvms;
 use super::listens::{self, Listens, NamespaceAddresses};
 use super::usage::Usage;
 use super::waiting::Waiting;
@@ -17,7 +18,7 @@ use crate::logs::{Context, Logs};
 use crate::losses::Drops;
 use crate::metrics::{Collector, definitions};
 use crate::peers::RoundTrips;
-use crate::processes::ProcessKey;
+use crate::processes::{Applications, ProcessKey};
 
 /// The state of one container.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub(crate) struct Container {
     pub(crate) usage: Usage,
     pub(crate) waiting: Waiting,
     pub(crate) disks: Disks,
+    pub(crate) jvms: Jvms,
     pub(crate) logs: Logs,
     pub(crate) incidents: Incidents,
 }
@@ -71,6 +73,7 @@ impl Container {
             usage: Usage::default(),
             waiting: Waiting::default(),
             disks: Disks::default(),
+            jvms: Jvms::default(),
             logs: Logs::default(),
             incidents: Incidents::default(),
         }
@@ -115,15 +118,17 @@ impl Container {
         self.disks.remove(cgroup);
     }
 
-    /// A live process is of this type from now on, and not of that.
-    pub(crate) fn change_application(&mut self, from: Option<&'static str>, to: Option<&'static str>) {
+    /// A live process is of these types from now on, and not of those.
+    pub(crate) fn change_applications(&mut self, from: Applications, to: Applications) {
         if from == to {
             return;
         }
-        if let Some(count) = from.and_then(|from| self.applications.get_mut(from)) {
-            *count -= 1;
+        for from in from.into_iter().flatten() {
+            if let Some(count) = self.applications.get_mut(from) {
+                *count -= 1;
+            }
         }
-        if let Some(to) = to {
+        for to in to.into_iter().flatten() {
             *self.applications.entry(to).or_default() += 1;
         }
         self.applications.retain(|_, count| *count > 0);
@@ -156,6 +161,7 @@ impl Container {
         self.usage.merge(other.usage);
         self.waiting.merge(other.waiting);
         self.disks.merge(other.disks);
+        self.jvms.merge(other.jvms);
         self.logs.merge(other.logs, &mut Context { time, limits, drops });
         self.incidents.merge(other.incidents, limits, drops);
         for (application, count) in other.applications {
@@ -196,6 +202,7 @@ impl Container {
         self.usage.collect(collector);
         self.waiting.collect(collector);
         self.disks.collect(collector);
+        self.jvms.collect(collector);
         self.listens.collect(namespaces, collector);
         let is_alive = !self.processes.is_empty();
         listens::collect_bindings(&self.description, host, namespaces, is_alive, collector);

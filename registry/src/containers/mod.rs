@@ -7,6 +7,7 @@ mod destinations;
 mod disks;
 mod group_counters;
 mod identities;
+mod jvms;
 mod listens;
 mod usage;
 mod waiting;
@@ -18,6 +19,7 @@ use aftertrace_schemas::UnixNanos;
 pub(crate) use container::Container;
 pub(crate) use destinations::Destination;
 pub(crate) use identities::Identities;
+pub(crate) use jvms::Jvms;
 pub(crate) use listens::{ListenKey, NamespaceAddresses};
 pub(crate) use waiting::Delays;
 

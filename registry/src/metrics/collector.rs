@@ -28,11 +28,16 @@ impl Gathered {
     }
 }
 
+/// Labels of where containers run. They are the same for all, and tell no series apart.
+pub(super) const PLACE: [&str; 2] = ["az", "region"];
+
 /// Gathers series by family.
 pub(crate) struct Collector {
     /// Labels of every series, then those of the container.
     shared: Vec<Label>,
     constant: usize,
+    /// Where the containers run: labels of their series, and of no others.
+    place: Vec<Label>,
     container: u32,
     weight: Option<f64>,
     /// By index of the definition, as the next two are.
@@ -58,7 +63,12 @@ impl Collector {
         let families = definitions::ALL.iter().map(|_| Vec::new()).collect();
         let counts = vec![SeriesCounts::default(); definitions::ALL.len()];
         let constant = shared.len();
-        Self { shared, constant, container: 0, weight: None, families, counts, wanted }
+        Self { shared, constant, place: Vec::new(), container: 0, weight: None, families, counts, wanted }
+    }
+
+    /// Series of containers get these labels: see [`PLACE`].
+    pub(crate) fn set_place(&mut self, place: Vec<Label>) {
+        self.place = place;
     }
 
     /// All further series also get the labels of a container. To be called in the order of ids.
@@ -68,6 +78,7 @@ impl Collector {
         // coroot-node-agent puts the OpenTelemetry service name here when it differs from the id. There is none here.
         self.shared.push(("app_id", "".into()));
         self.shared.push(("container_id", id.clone()));
+        self.shared.extend_from_slice(&self.place);
     }
 
     /// Ends what [`Self::begin_container`] began.

@@ -91,6 +91,13 @@ definitions! {
     DISK_WRITTEN_BYTES: Counter "container_resources_disk_written_bytes_total", "Number of bytes that the container wrote to the disk that the file system is on" labels [mount_point device volume];
     OOM_KILLS: Counter "container_oom_kills_total", "Number of processes of the container that the OOM killer ended";
     APPLICATION_TYPE: Gauge "container_application_type", "Type of an application that runs in the container" labels [application_type];
+    JVM_INFO: Gauge "container_jvm_info", "Meta information about a Java virtual machine" labels [jvm java_version];
+    JVM_HEAP_SIZE: Gauge "container_jvm_heap_size_bytes", "Size of the heap, in bytes" labels [jvm] folded Sum;
+    JVM_HEAP_USED: Gauge "container_jvm_heap_used_bytes", "Used part of the heap, in bytes" labels [jvm] folded Sum;
+    JVM_HEAP_MAX: Gauge "container_jvm_heap_max_size_bytes", "What the heap may grow to, in bytes" labels [jvm] folded Sum;
+    JVM_GC_TIME: Counter "container_jvm_gc_time_seconds", "Time that a garbage collector took, in seconds" labels [jvm gc];
+    JVM_SAFEPOINT_TIME: Counter "container_jvm_safepoint_time_seconds", "Time that all threads stood still at safepoints, in seconds" labels [jvm];
+    JVM_SAFEPOINT_SYNC_TIME: Counter "container_jvm_safepoint_sync_time_seconds", "Time spent on bringing all threads to safepoints, in seconds" labels [jvm];
     LISTEN_INFO: Gauge "container_net_tcp_listen_info", "Address that the container listens on: 1 while it does, 0 after it stopped" labels [listen_addr proxy];
     CONNECTS: Counter "container_net_tcp_successful_connects_total", "Number of outbound TCP connections that were established" labels [destination actual_destination];
     CONNECTION_TIME: Counter "container_net_tcp_connection_time_seconds_total", "Time spent on establishing outbound TCP connections, in seconds" labels [destination actual_destination];
@@ -104,6 +111,7 @@ definitions! {
 
     NODE_INFO: Gauge "node_info", "Meta information about the node" labels [hostname kernel_version];
     LOG_MESSAGES: Counter "container_log_messages_total", "Number of messages that the container logged, by level and pattern" labels [source level pattern_hash sample] kept [level];
+    NODE_CLOUD_INFO: Gauge "node_cloud_info", "What the node is to the cloud that it is rented from" labels [provider account_id instance_id instance_type instance_life_cycle region availability_zone availability_zone_id local_ipv4 public_ipv4];
     NODE_UPTIME: Gauge "node_uptime_seconds", "Time since the node started, in seconds";
     NODE_CPU_USAGE: Counter "node_resources_cpu_usage_seconds_total", "CPU time of the node by mode, in seconds" labels [mode] kept [mode];
     NODE_CPU_CORES: Gauge "node_resources_cpu_logical_cores", "Number of logical CPU cores";

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aftertrace_schemas::UnixNanos;
-use aftertrace_schemas::tables::{DiskStats, HostSnapshot, NetworkStats, NodeStats};
+use aftertrace_schemas::tables::{CloudInstance, DiskStats, HostSnapshot, NetworkStats, NodeStats};
 
 use crate::Limits;
 use crate::losses::{Dropped, Drops};
@@ -55,6 +55,7 @@ impl<T: Clone> Devices<T> {
 #[derive(Debug, Default)]
 pub(crate) struct Node {
     host: Option<Box<HostSnapshot>>,
+    cloud: Option<Box<CloudInstance>>,
     stats: Option<Box<NodeStats>>,
     disks: Devices<DiskStats>,
     interfaces: Devices<NetworkStats>,
@@ -78,6 +79,43 @@ impl Node {
             }
         }
         self.host = Some(Box::new(row));
+    }
+
+    pub(crate) fn cloud(&mut self, row: &CloudInstance, limits: &Limits, drops: &mut Drops, time: UnixNanos) {
+        if self.cloud.as_deref() == Some(row) {
+            return;
+        }
+        let mut row = row.clone();
+        for text in [
+            &mut row.provider,
+            &mut row.account_id,
+            &mut row.instance_id,
+            &mut row.instance_type,
+            &mut row.instance_life_cycle,
+            &mut row.region,
+            &mut row.availability_zone,
+            &mut row.availability_zone_id,
+            &mut row.local_ipv4,
+            &mut row.public_ipv4,
+        ] {
+            if text.len() > limits.label_bytes {
+                *text = drops.label(text, limits, time).to_string();
+            }
+        }
+        self.cloud = Some(Box::new(row));
+    }
+
+    /// Labels of the containers' series: zone and region, when both are known.
+    pub(crate) fn place(&self) -> Vec<Label> {
+        match self.cloud.as_deref() {
+            Some(cloud) if !cloud.availability_zone.is_empty() && !cloud.region.is_empty() => {
+                vec![
+                    ("az", cloud.availability_zone.as_str().into()),
+                    ("region", cloud.region.as_str().into()),
+                ]
+            }
+            _ => Vec::new(),
+        }
     }
 
     pub(crate) fn stats(&mut self, row: &NodeStats) {
@@ -127,6 +165,9 @@ impl Node {
                 1.0,
             );
         }
+        if let Some(cloud) = &self.cloud {
+            collect_cloud(cloud, collector);
+        }
         if let Some(stats) = &self.stats {
             collect_stats(stats, collector);
         }
@@ -141,6 +182,23 @@ impl Node {
 
 fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
+}
+
+fn collect_cloud(cloud: &CloudInstance, collector: &mut Collector) {
+    let labels = [
+        ("provider", &cloud.provider),
+        ("account_id", &cloud.account_id),
+        ("instance_id", &cloud.instance_id),
+        ("instance_type", &cloud.instance_type),
+        ("instance_life_cycle", &cloud.instance_life_cycle),
+        ("region", &cloud.region),
+        ("availability_zone", &cloud.availability_zone),
+        ("availability_zone_id", &cloud.availability_zone_id),
+        ("local_ipv4", &cloud.local_ipv4),
+        ("public_ipv4", &cloud.public_ipv4),
+    ];
+    let labels = labels.map(|(name, value)| (name, value.as_str().into()));
+    collector.add(&definitions::NODE_CLOUD_INFO, labels, 1.0);
 }
 
 fn collect_stats(stats: &NodeStats, collector: &mut Collector) {

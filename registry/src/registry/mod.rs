@@ -113,11 +113,15 @@ impl Registry {
             Kind::SystemdUnit(row) => self.systemd_unit(time, row),
             Kind::CgroupStats(row) => self.cgroup_stats(time, row),
             Kind::CgroupIo(row) => self.cgroup_io(time, row),
+            Kind::Executable(row) => self.executable(row),
+            Kind::JvmStats(row) => self.jvm_stats(time, row),
+            Kind::JvmGcStats(row) => self.jvm_gc_stats(time, row),
             Kind::TaskDelays(row) => self.task_delays(row),
             Kind::Mount(row) => self.mount(time, row),
             Kind::FilesystemStats(row) => self.filesystem_stats(row),
             Kind::NetworkNamespace(row) => self.network_namespace(time, row),
             Kind::Host(row) => self.node.host(row, limits, drops, time),
+            Kind::CloudInstance(row) => self.node.cloud(row, limits, drops, time),
             Kind::NodeStats(row) => self.node.stats(row),
             Kind::DiskStats(row) => self.node.disk(row, limits, drops, time),
             Kind::NetworkStats(row) => self.node.interface(row, limits, drops, time),
@@ -162,6 +166,7 @@ impl Registry {
     /// All series, however many.
     fn gather(&self, mut collector: Collector) -> Collector {
         self.node.collect(&mut collector);
+        collector.set_place(self.node.place());
         for container in self.shown() {
             container.collect(
                 &self.namespaces,

@@ -1,14 +1,19 @@
 //! Observations of processes.
 
 use aftertrace_schemas::UnixNanos;
-use aftertrace_schemas::tables::{ProcessEvent, ProcessEventKind, ProcessSnapshot, TaskDelays};
+use aftertrace_schemas::tables::{
+    Executable, JvmGcStats, JvmStats, ProcessEvent, ProcessEventKind, ProcessSnapshot, TaskDelays, Toolchain,
+};
 
 use super::Registry;
 use crate::application_type::application_type;
-use crate::containers::{ContainerIndex, Delays};
+use crate::containers::{ContainerIndex, Delays, Jvms};
 use crate::findings::{FindingKind, Incident, kind_of_signal};
 use crate::losses::{Dropped, Tally};
-use crate::processes::{Process, ProcessKey};
+use crate::processes::{Applications, Process, ProcessKey};
+
+/// What a Java virtual machine is as long as it is not known what it runs.
+const JAVA: &str = "java";
 
 impl Registry {
     pub(super) fn process_event(&mut self, time: UnixNanos, row: &ProcessEvent) {
@@ -30,7 +35,16 @@ impl Registry {
             ProcessEventKind::Exec => {
                 self.ensure_process(time, key, cgroup, row.parent_pid, row.network_namespace);
                 let arguments = row.arguments.as_deref().unwrap_or_default();
-                self.runs(key, application_type(arguments, row.executable.as_deref()));
+                let application = application_type(arguments, row.executable.as_deref());
+                self.change_process(key, |process| {
+                    process.application = application;
+                    process.jvm_application = None;
+                });
+                if let Some(container) =
+                    self.container_of(key).and_then(|index| self.containers.get_mut(index))
+                {
+                    container.jvms.end(key);
+                }
             }
             ProcessEventKind::Exit => self.process_ended(time, key, row),
             ProcessEventKind::OomKill => {
@@ -45,7 +59,43 @@ impl Registry {
     pub(super) fn process_snapshot(&mut self, time: UnixNanos, row: &ProcessSnapshot) {
         let key = ProcessKey { pid: row.pid, start_ns: row.process_start_ns };
         self.ensure_process(time, key, row.cgroup.as_deref(), Some(row.parent_pid), row.network_namespace);
-        self.runs(key, application_type(&row.arguments, row.executable.as_deref()));
+        let application = application_type(&row.arguments, row.executable.as_deref());
+        self.change_process(key, |process| process.application = application);
+    }
+
+    pub(super) fn executable(&mut self, row: &Executable) {
+        let toolchain = match row.toolchain {
+            Toolchain::Golang => Some("golang"),
+            Toolchain::Rust => Some("rust"),
+            Toolchain::Dotnet => Some("dotnet"),
+            Toolchain::Unknown | Toolchain::Other => None,
+        };
+        let key = ProcessKey { pid: row.pid, start_ns: row.process_start_ns };
+        self.change_process(key, |process| process.toolchain = toolchain);
+    }
+
+    pub(super) fn jvm_stats(&mut self, time: UnixNanos, row: &JvmStats) {
+        let key = ProcessKey { pid: row.pid, start_ns: row.process_start_ns };
+        // The main class may stand behind more arguments than are kept.
+        let application = application_type(&[JAVA.to_owned(), row.jvm.clone()], None);
+        let application = application.filter(|application| *application != JAVA);
+        self.change_process(key, |process| process.jvm_application = application);
+        if let Some(container) = self.container_of_live(key).and_then(|index| self.containers.get_mut(index))
+        {
+            container.jvms.update(key, row, &self.config.limits, &mut self.drops, time);
+        }
+    }
+
+    pub(super) fn jvm_gc_stats(&mut self, time: UnixNanos, row: &JvmGcStats) {
+        let key = ProcessKey { pid: row.pid, start_ns: row.process_start_ns };
+        if let Some(container) = self.container_of_live(key).and_then(|index| self.containers.get_mut(index))
+        {
+            container.jvms.collector(key, row, &self.config.limits, &mut self.drops, time);
+        }
+    }
+
+    fn container_of_live(&self, key: ProcessKey) -> Option<ContainerIndex> {
+        self.processes.get(key).filter(|process| process.alive)?.container
     }
 
     pub(super) fn task_delays(&mut self, row: &TaskDelays) {
@@ -102,6 +152,8 @@ impl Registry {
                 .or(parent.as_ref().and_then(|parent| parent.network_namespace)),
             // A fork runs what its parent runs, until it runs another program.
             application: parent.and_then(|parent| parent.application),
+            jvm_application: None,
+            toolchain: None,
             oom_victim: false,
             alive: true,
             delays: Delays::default(),
@@ -118,29 +170,35 @@ impl Registry {
         let Some(process) = self.processes.get_mut(key).filter(|process| process.container != to) else {
             return;
         };
-        let application = process.application;
+        let applications = process.applications();
         let from = std::mem::replace(&mut process.container, to);
+        let mut jvms = Jvms::default();
         if let Some(container) = from.and_then(|from| self.containers.get_mut(from)) {
             container.remove_process(key, time);
-            container.change_application(application, None);
+            container.change_applications(applications, Applications::default());
+            container.jvms.move_to(key, &mut jvms);
         }
         if let Some(index) = to
             && let Some(container) = self.containers.get_mut(index)
         {
-            container.change_application(None, application);
+            container.change_applications(Applications::default(), applications);
+            container.jvms.merge(jvms);
             if container.add_process(key) {
                 self.restarted(index, time);
             }
         }
     }
 
-    fn runs(&mut self, key: ProcessKey, application: Option<&'static str>) {
+    /// Something about what a live process runs is different from now on.
+    fn change_process(&mut self, key: ProcessKey, change: impl FnOnce(&mut Process)) {
         let Some(process) = self.processes.get_mut(key).filter(|process| process.alive) else {
             return;
         };
-        let before = std::mem::replace(&mut process.application, application);
+        let before = process.applications();
+        change(process);
+        let after = process.applications();
         if let Some(container) = process.container.and_then(|index| self.containers.get_mut(index)) {
-            container.change_application(before, application);
+            container.change_applications(before, after);
         }
     }
 
@@ -149,7 +207,8 @@ impl Registry {
         let process = self.processes.end(key, time, &self.config.limits)?;
         if let Some(container) = process.container.and_then(|index| self.containers.get_mut(index)) {
             container.remove_process(key, time);
-            container.change_application(process.application, None);
+            container.change_applications(process.applications(), Applications::default());
+            container.jvms.end(key);
         }
         Some(process)
     }

@@ -12,6 +12,7 @@ mod limits;
 mod listens;
 mod logs;
 mod metrics;
+mod programs;
 mod properties;
 mod recording;
 mod routes;

@@ -5,6 +5,7 @@ use aftertrace_schemas::tables::*;
 use aftertrace_schemas::{Kind, Observation};
 use proptest::prelude::*;
 
+use super::programs::{collector, executable, jvm};
 use crate::metrics::exposition::{openmetrics_text, prometheus_text};
 use crate::test_support::*;
 use crate::{Config, Limits, Registry};
@@ -78,6 +79,12 @@ fn snapshots() -> impl Strategy<Value = Kind> {
     let statuses = [MetadataStatus::Found, MetadataStatus::NotFound, MetadataStatus::Unreachable];
     prop_oneof![
         (pid(), cgroup()).prop_map(|(pid, cgroup)| process_snapshot(pid, &cgroup).into()),
+        (pid(), "[a-c]", number(), number())
+            .prop_map(|(pid, name, used, ns)| jvm(pid, &name, used, ns).into()),
+        (pid(), "[a-z]", number())
+            .prop_map(|(pid, name, ns)| { JvmGcStats { time_ns: ns, ..collector(pid, &name, 0) }.into() }),
+        (pid(), proptest::sample::select(vec![Toolchain::Golang, Toolchain::Rust, Toolchain::Unknown]))
+            .prop_map(|(pid, toolchain)| executable(pid, toolchain).into()),
         (
             proptest::sample::select(sockets.to_vec()),
             0..10_u64,
@@ -235,6 +242,7 @@ fn is_snapshot(kind: &Kind) -> bool {
         Kind::ProcessSnapshot(_) | Kind::SocketSnapshot(_) | Kind::Container(_) | Kind::SystemdUnit(_) => {
             true
         }
+        Kind::JvmStats(_) | Kind::JvmGcStats(_) | Kind::Executable(_) => true,
         Kind::Cgroup(row) => row.kind == CgroupEventKind::Existing,
         _ => false,
     }

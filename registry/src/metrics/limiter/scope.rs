@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHasher;
 
-use super::super::collector::Gathered;
+use super::super::collector::{Gathered, PLACE};
 use super::super::definitions::{Definition, Fold};
 use super::super::{Label, MetricKind, Series};
 use super::{CONTAINER, OTHER};
@@ -35,7 +35,7 @@ impl<'a> Rules<'a> {
     }
 
     fn is_constant(&self, name: &str) -> bool {
-        self.constant.iter().any(|(constant, _)| *constant == name)
+        PLACE.contains(&name) || self.constant.iter().any(|(constant, _)| *constant == name)
     }
 
     /// Whether series that become one may differ in this label.

@@ -13,6 +13,7 @@ pub mod filesystems;
 pub mod host;
 pub mod logs;
 pub mod namespaces;
+pub mod nat;
 pub mod network;
 pub mod node;
 pub mod own;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use aftertrace_registry::Registry;
 use aftertrace_registry::container_id::process_cgroup;
 use aftertrace_schemas::manifest::{Anchor, Host, Manifest, Options, Probe, Retired};
-use aftertrace_schemas::tables::{HostSnapshot, MarkKind, ProbeState, ProbeStatus};
+use aftertrace_schemas::tables::{HostSnapshot, MarkKind, ProbeState, ProbeStatus, SocketKind};
 use aftertrace_schemas::{FORMAT_VERSION, Kind, LEAST_READER_VERSION};
 
 use super::Observer;
@@ -39,6 +39,7 @@ use crate::sources::executables::ExecutableSource;
 use crate::sources::filesystems::FilesystemSource;
 use crate::sources::jvm::JvmSource;
 use crate::sources::namespaces::NamespaceSource;
+use crate::sources::nat::{NatRequest, NatSource};
 use crate::sources::network::NetworkSource;
 use crate::sources::node::NodeSource;
 use crate::sources::ping::PingSource;
@@ -91,6 +92,8 @@ impl<'a> Session<'a> {
                 TraceWriter::create(output, manifest(config, &scope, anchor, &host), writer_options(config))
             })
             .transpose()?;
+        let nat = NatSource::start(roots.clone())
+            .map_err(|error| RecordError::Host { what: "a thread", reason: error.to_string() })?;
         let task_delays = switch_on_delays(config, &roots, observer);
         let runtimes = runtimes()
             .map_err(|error| RecordError::Host { what: "container runtimes", reason: error.to_string() })?;
@@ -111,6 +114,7 @@ impl<'a> Session<'a> {
             containers: Containers::new(runtimes, config.filter.containers.clone()),
             logs: Logs::start(&config.logs, &roots, anchor, now),
             namespaces: NamespaceSource::new(roots.clone()),
+            nat,
             measuring: Measuring::start(sources(config, &roots, &hierarchies), config.interval, anchor, now),
             hierarchies,
             command_cgroup,
@@ -195,6 +199,7 @@ impl<'a> Session<'a> {
                 counters.insert(row.connection_id, row);
             }
         })?;
+        self.translate(&found)?;
         for (account, cpu, mut event) in found {
             if let Event::Existing(socket) = &mut event {
                 if let Some(row) = counters.get(&socket.connection_id) {
@@ -209,6 +214,27 @@ impl<'a> Session<'a> {
             }
             let now_ns = SystemClock.boot_ns();
             self.place(now_ns, super::events::Item::Kernel { account, cpu, event })?;
+        }
+        Ok(())
+    }
+
+    /// Tells where connections really go that were there before.
+    fn translate(&mut self, found: &[(u16, u32, Event)]) -> Result<(), RecordError> {
+        let now_ns = SystemClock.boot_ns();
+        for (_, _, event) in found {
+            if let Event::Existing(socket) = event
+                && socket.kind == SocketKind::Outbound
+            {
+                self.nat.want(NatRequest::of_snapshot(socket, now_ns));
+            }
+        }
+        self.nat.ask();
+        for (boot_ns, row) in self.nat.settle(NAT_PATIENCE) {
+            // Other answers may be among these: of connections that wait for their place.
+            match row {
+                row if boot_ns.saturating_add(1) >= now_ns => self.emit_now(row)?,
+                row => self.sequencer.push(boot_ns, super::events::Item::Row(Box::new(row))),
+            }
         }
         Ok(())
     }
@@ -243,6 +269,9 @@ impl<'a> Session<'a> {
         }
     }
 }
+
+/// Connections that were there before wait so long for where they lead.
+const NAT_PATIENCE: Duration = Duration::from_millis(300);
 
 /// What is measured at intervals: a line a source.
 fn sources(config: &RecordConfig, roots: &Roots, hierarchies: &Hierarchies) -> Vec<Box<dyn Source>> {

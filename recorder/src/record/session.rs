@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use aftertrace_schemas::Kind;
 use aftertrace_schemas::column::Timestamp;
 use aftertrace_schemas::manifest::Anchor;
-use aftertrace_schemas::tables::{BpfProgramStats, CgroupEventKind, Loss, Mark, MarkKind, RecorderStats};
+use aftertrace_schemas::tables::{
+    BpfProgramStats, CgroupEventKind, Loss, Mark, MarkKind, RecorderStats, TcpEventKind,
+};
 
 use super::accounts::Accounts;
 use super::containers::Containers;
@@ -28,6 +30,7 @@ use crate::sources::clock::{Clock, ClockWatch, SystemClock};
 use crate::sources::command_cgroup::CommandCgroup;
 use crate::sources::delays::switch::SwitchedOn;
 use crate::sources::namespaces::NamespaceSource;
+use crate::sources::nat::{self, NatRequest, NatSource};
 use crate::sources::processes::ProcessSource;
 use crate::sources::{Roots, own};
 use crate::trace::{TraceWriter, WriterStats};
@@ -36,6 +39,8 @@ use crate::trace::{TraceWriter, WriterStats};
 pub(super) const HOLD: Duration = Duration::from_millis(100);
 /// The command's control group may stay in use so long after its end.
 const CGROUP_PATIENCE: Duration = Duration::from_millis(500);
+/// At the end of a recording, answers of connection tracking are waited for so long.
+const NAT_PATIENCE: Duration = Duration::from_millis(500);
 /// The ledger is written this often.
 const LEDGER_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -56,6 +61,7 @@ pub(crate) struct Session<'a> {
     pub(super) processes: ProcessSource,
     pub(super) containers: Containers,
     pub(super) logs: Logs,
+    pub(super) nat: NatSource,
     pub(super) measuring: Measuring,
     pub(super) command_cgroup: Option<CommandCgroup>,
     /// Held until the recording ends, however it does.
@@ -132,7 +138,7 @@ impl Session<'_> {
         }
         if self.timers.statistics.due(now) {
             self.write_own_statistics()?;
-            self.report_skipped_measurements()?;
+            self.report_losses_of_sources()?;
         }
         self.measure(now);
         self.logs.turn(now, &self.live, &self.scope);
@@ -150,7 +156,7 @@ impl Session<'_> {
     /// Takes every record that waits in the rings.
     pub(super) fn drain(&mut self) -> Result<(), RecordError> {
         let mut made_again = Vec::new();
-        let Self { kernel, sequencer, accounts, containers, rate, scope, .. } = self;
+        let Self { kernel, sequencer, accounts, containers, nat, rate, scope, .. } = self;
         kernel.drain(|record| {
             let header = record.header();
             let account = header.account;
@@ -165,8 +171,14 @@ impl Session<'_> {
                     made_again.push((event.hierarchy_id, event.cgroup_id));
                 }
             }
+            if let Event::Tcp(row) = &event
+                && row.kind == TcpEventKind::Connect
+            {
+                nat.want(NatRequest::of_event(row, header.time_ns));
+            }
             sequencer.push(header.time_ns, Item::Kernel { account, cpu, event });
         });
+        nat.ask();
         // A container or a unit that was asked for starts again: its new group is followed before anything is in it.
         for (hierarchy_id, cgroup_id) in made_again {
             kernel.trace_cgroup(hierarchy_id, cgroup_id)?;
@@ -179,7 +191,8 @@ impl Session<'_> {
         let now_ns = SystemClock.boot_ns();
         let measured = self.measuring.take_rows(Instant::now());
         let logged = self.logs.take_rows();
-        for (boot_ns, row) in self.containers.take_rows().into_iter().chain(measured).chain(logged) {
+        let told = self.containers.take_rows().into_iter().chain(self.nat.take_rows());
+        for (boot_ns, row) in told.chain(measured).chain(logged) {
             self.sequencer.push(boot_ns.min(now_ns), Item::Row(Box::new(row)));
         }
     }
@@ -264,14 +277,21 @@ impl Session<'_> {
         self.emit_now(Kind::ClockSync(sync))
     }
 
-    /// Measurements that were due while the one before had not ended: files of the host took too long.
-    fn report_skipped_measurements(&mut self) -> Result<(), RecordError> {
+    /// Measurements that were due while the one before had not ended: files of the host took too long. And
+    /// connections whose translation was not asked for.
+    fn report_losses_of_sources(&mut self) -> Result<(), RecordError> {
         let now = self.anchor.unix_ns(SystemClock.boot_ns());
         let interval_ns = i64::try_from(self.config.interval.as_nanos()).unwrap_or(i64::MAX);
-        for (source, lost) in self.measuring.take_skipped() {
+        let of_nat = self.nat.take_losses();
+        let skipped = self.measuring.take_skipped();
+        let losses = skipped.into_iter().map(|(source, lost)| (source, "deadline", lost)).chain([
+            (nat::SOURCE, "queue_full", of_nat.queue_full),
+            (nat::SOURCE, "deadline", of_nat.deadline),
+        ]);
+        for (source, cause, lost) in losses.filter(|(_, _, lost)| *lost > 0) {
             self.emit_now(Kind::Loss(Loss {
                 source: format!("source/{source}"),
-                cause: "deadline".to_owned(),
+                cause: cause.to_owned(),
                 subject: None,
                 lost,
                 from: Timestamp(now.saturating_sub(interval_ns)),
@@ -355,11 +375,15 @@ impl Session<'_> {
             self.drain()?;
         }
         self.measuring.settle();
+        for (boot_ns, row) in self.nat.settle(NAT_PATIENCE) {
+            self.sequencer.push(boot_ns.min(SystemClock.boot_ns()), Item::Row(Box::new(row)));
+        }
         self.take_rows();
         for (boot_ns, row) in self.logs.finish() {
             self.sequencer.push(boot_ns, Item::Row(Box::new(row)));
         }
         self.release(u64::MAX)?;
+        self.report_losses_of_sources()?;
         self.write_own_statistics()?;
         self.write_accounts(true)?;
         self.mark(MarkKind::End, Some(reason))?;

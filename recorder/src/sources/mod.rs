@@ -17,6 +17,7 @@ pub mod host;
 pub mod jvm;
 pub mod logs;
 pub mod namespaces;
+pub mod nat;
 pub mod network;
 pub mod node;
 pub mod own;

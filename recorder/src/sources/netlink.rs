@@ -61,7 +61,6 @@ impl Request {
     }
 
     /// Adds an attribute that holds attributes: `inner` adds them.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for connection tracking"))]
     pub(crate) fn nested(mut self, kind: u16, inner: impl FnOnce(Self) -> Self) -> Self {
         let at = self.0.len();
         self.0.extend([0; ATTRIBUTE_HEADER_BYTES]);
@@ -81,7 +80,7 @@ impl Request {
     }
 
     /// The bytes to send, with their number in a conversation.
-    fn finish(mut self, sequence: u32) -> Vec<u8> {
+    pub(crate) fn finish(mut self, sequence: u32) -> Vec<u8> {
         if !self.is_dump() {
             let flags = u16_at(&self.0, 6).unwrap_or_default();
             put(&mut self.0, 6, &(flags | ACKNOWLEDGE).to_ne_bytes());

@@ -1,0 +1,175 @@
+//! The thread that asks.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use aftertrace_schemas::column::Ip;
+use aftertrace_schemas::tables::{NatMapping, NatSource, ProbeState, ProbeStatus};
+
+use super::conntrack::{Conntrack, Tuple};
+use super::{NatRequest, Report, SOURCE};
+use crate::sources::clock::{Clock, SystemClock};
+use crate::sources::{Roots, netns, read_namespace};
+
+/// There when the kernel tracks connections, whatever the namespace.
+const PRESENCE: &str = "sys/net/netfilter/nf_conntrack_count";
+/// How often that is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// A socket holds its namespace, so none is kept for longer.
+const SOCKET_AGE: Duration = Duration::from_secs(1);
+/// Sockets that are kept at most.
+const MOST_SOCKETS: usize = 64;
+/// The kernel forgets connections that are over, so a question this late is not asked.
+const DEADLINE_NS: u64 = 5_000_000_000;
+/// Requests whose answers are told together.
+const BATCH: usize = 256;
+
+/// The connection tracking of a namespace, while requests of one batch are answered.
+struct Open {
+    conntrack: Conntrack,
+    since: Instant,
+    /// Whether it tracks any connection, once that was looked at for this batch.
+    has_entries: Option<bool>,
+}
+
+pub(super) struct Worker {
+    roots: Roots,
+    reports: Sender<Report>,
+    is_present: Arc<AtomicBool>,
+    host: Option<u32>,
+    open: BTreeMap<u32, Open>,
+    status: Option<ProbeStatus>,
+}
+
+impl Worker {
+    pub(super) fn new(roots: Roots, reports: Sender<Report>, is_present: Arc<AtomicBool>) -> Self {
+        let host = read_namespace(&roots.proc_file("1/ns/net"));
+        Self { roots, reports, is_present, host, open: BTreeMap::new(), status: None }
+    }
+
+    /// Answers until nobody asks any more.
+    pub(super) fn run(mut self, requests: &Receiver<Vec<NatRequest>>) {
+        let mut looked = Instant::now();
+        loop {
+            match requests.recv_timeout(LOOK_INTERVAL) {
+                Ok(batch) => {
+                    for part in batch.chunks(BATCH) {
+                        if !self.answer(part) {
+                            return;
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.open.retain(|_, open| open.since.elapsed() < SOCKET_AGE);
+            if looked.elapsed() >= LOOK_INTERVAL {
+                looked = Instant::now();
+                self.look();
+            }
+        }
+    }
+
+    /// Looks whether the kernel tracks connections. To ask it over netlink would load the module that does.
+    pub(super) fn look(&mut self) {
+        let is_present = self.roots.proc_file(PRESENCE).exists();
+        if is_present != self.is_present.swap(is_present, Ordering::Relaxed) || self.status.is_none() {
+            if is_present {
+                self.tell(ProbeState::Active, None);
+            } else {
+                self.tell(ProbeState::Off, Some("the kernel tracks no connections".to_owned()));
+            }
+        }
+    }
+
+    fn tell(&mut self, state: ProbeState, reason: Option<String>) {
+        let status = ProbeStatus { probe: SOURCE.to_owned(), state, reason };
+        if self.status.as_ref() != Some(&status) {
+            self.status = Some(status.clone());
+            // Whoever does not listen any more is told nothing.
+            let _ = self.reports.send(Report::Status(status));
+        }
+    }
+
+    /// Returns whether somebody listens.
+    fn answer(&mut self, requests: &[NatRequest]) -> bool {
+        let mut rows = Vec::new();
+        let mut too_late = 0;
+        let mut outcome = Ok(());
+        for open in self.open.values_mut() {
+            open.has_entries = None;
+        }
+        for request in requests {
+            if SystemClock.boot_ns().saturating_sub(request.boot_ns) > DEADLINE_NS {
+                too_late += 1;
+                continue;
+            }
+            match self.follow(request) {
+                Ok(Some(row)) => rows.push((request.boot_ns.saturating_sub(1), row)),
+                Ok(None) => {}
+                Err(error) => outcome = Err(error),
+            }
+        }
+        match outcome {
+            Ok(()) => self.tell(ProbeState::Active, None),
+            Err(error) => self.tell(
+                ProbeState::Failed,
+                Some(format!(
+                    "connection tracking cannot be asked: {error} (it takes CAP_NET_ADMIN and CAP_SYS_ADMIN)"
+                )),
+            ),
+        }
+        self.reports.send(Report::Answers { answered: requests.len(), too_late, rows }).is_ok()
+    }
+
+    /// Where a connection leads: through its own namespace, then through the host's.
+    fn follow(&mut self, request: &NatRequest) -> io::Result<Option<NatMapping>> {
+        let asked = Tuple { source: request.local, destination: request.destination };
+        let mut tuple = self.translated(request.network_namespace, request.pid, asked)?;
+        // What stays in the namespace does not come by the host.
+        let leaves = !tuple.destination.ip().is_loopback();
+        if let Some(host) = self.host.filter(|host| *host != request.network_namespace && leaves) {
+            tuple = self.translated(host, 1, tuple)?;
+        }
+        Ok((tuple.destination != asked.destination).then(|| NatMapping {
+            connection_id: request.connection_id,
+            network_namespace: request.network_namespace,
+            local_ip: Ip::from(request.local.ip()),
+            local_port: request.local.port(),
+            destination_ip: Ip::from(request.destination.ip()),
+            destination_port: request.destination.port(),
+            actual_ip: Ip::from(tuple.destination.ip()),
+            actual_port: tuple.destination.port(),
+            source: NatSource::Conntrack,
+        }))
+    }
+
+    /// The connection behind one namespace's translation; as it was where it is not tracked, or the namespace is gone.
+    fn translated(&mut self, namespace: u32, pid: u32, tuple: Tuple) -> io::Result<Tuple> {
+        let Some(open) = self.open(namespace, pid)? else { return Ok(tuple) };
+        let has_entries = match open.has_entries {
+            Some(known) => known,
+            None => *open.has_entries.insert(open.conntrack.entries()? > 0),
+        };
+        if !has_entries {
+            return Ok(tuple);
+        }
+        Ok(open.conntrack.translated(tuple)?.unwrap_or(tuple))
+    }
+
+    fn open(&mut self, namespace: u32, pid: u32) -> io::Result<Option<&mut Open>> {
+        if !self.open.contains_key(&namespace) {
+            let Some(file) = netns::of_process(&self.roots, pid, namespace) else { return Ok(None) };
+            if self.open.len() >= MOST_SOCKETS {
+                self.open.clear();
+            }
+            let conntrack = Conntrack::open(file)?;
+            self.open.insert(namespace, Open { conntrack, since: Instant::now(), has_entries: None });
+        }
+        Ok(self.open.get_mut(&namespace))
+    }
+}

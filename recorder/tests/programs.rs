@@ -113,7 +113,7 @@ fn record_command(directory: &Path) -> Found {
     assert!(Command::new("mkfifo").arg(directory.join("input")).status().unwrap().success());
     let own = std::env::current_exe().unwrap();
     let script = format!("OUT={0}\nSELF={1}\ncd $OUT\n{SCRIPT}", directory.display(), own.display());
-    let mut config = RecordConfig::new(directory.join("trace"));
+    let mut config = RecordConfig::new(Some(directory.join("trace")));
     config.command = ["sh", "-c", &script].iter().map(OsString::from).collect();
     config.interval = Duration::from_millis(200);
     config.ring_bytes = 1 << 20;

@@ -135,6 +135,7 @@ const TOOLS: &[Tool] = &[
         purpose: Purpose::Test,
     },
     Tool { programs: &["pgrep"], package: "procps", why: "finds processes in tests", purpose: Purpose::Test },
+    Tool { programs: &["ping"], package: "iputils-ping", why: "is compared with", purpose: Purpose::Test },
     Tool { programs: &["promtool"], package: "prometheus", why: "checks metrics", purpose: Purpose::Test },
     Tool { programs: &["perf"], package: "linux-perf", why: "is measured beside", purpose: Purpose::Bench },
     Tool { programs: &["bpftrace"], package: "bpftrace", why: "is measured beside", purpose: Purpose::Bench },

@@ -117,6 +117,11 @@ fn round_trip_times_of_both_families_are_about_those_that_ping_finds() {
     let (here, there) = cable();
     let mut source = PingSource::new(Roots::default());
     for ip in ["10.99.1.2", "fd99::2"] {
+        // An IPv6 address is not used before the kernel knows that nobody else has it.
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while rtt(&probe(&mut source, &[here.upstream(ip)]), ip).is_none() {
+            assert!(std::time::Instant::now() < until, "{ip} does not answer");
+        }
         let mut least = u64::MAX;
         for _ in 0..10 {
             let rows = probe(&mut source, &[here.upstream(ip), there.upstream("10.99.1.1")]);

@@ -63,7 +63,8 @@ const SCRIPT: &str = r#"
         sleep 1
     done
     exec 9>&-
-    kill $pids || true
+    # unshare(1) takes no milder signal while its child lives.
+    kill -9 $pids
     wait || true
 "#;
 

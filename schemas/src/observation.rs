@@ -160,12 +160,12 @@ macro_rules! observation_kinds {
         }
 
         enum BatchOf {
-            $($kind(Columns<$row>),)+
+            $($kind(Box<Columns<$row>>),)+
         }
 
         impl BatchOf {
             fn new(table: TableId, batch: &RecordBatch) -> Result<Self, SchemaError> {
-                Ok(match table { $(TableId::$kind => Self::$kind(Columns::new(batch)?),)+ })
+                Ok(match table { $(TableId::$kind => Self::$kind(Box::new(Columns::new(batch)?)),)+ })
             }
             fn observation(&self, row: usize) -> Observation {
                 match self { $(Self::$kind(columns) => columns.observation(row),)+ }

@@ -76,7 +76,7 @@ fn without_text_the_counts_are_the_same() {
     }
     let (trace, _daemon, _directory) = talk(&["--logs", "patterns"]);
     trace.assert_whole();
-    assert_eq!(trace.number("SELECT count(*) FROM log_patterns WHERE pattern_hash <> ''") > 0, true);
+    assert!(trace.number("SELECT count(*) FROM log_patterns WHERE pattern_hash <> ''") > 0);
     let output = [TALKER, ("source", "stdout/stderr"), ("level", "error"), ("sample", "")];
     assert_eq!(trace.metric(MESSAGES, &output), Some(40.0));
     let file = [TALKER, ("source", "/var/log/app/app.log"), ("level", "warning")];

@@ -25,7 +25,8 @@ fn gauges(text: &str) -> BTreeSet<&str> {
             if let Some(words) = line.strip_prefix("# TYPE ") {
                 gauge = words.ends_with(" gauge");
             }
-            gauge && !line.starts_with('#')
+            // What the registry says of itself counts what it remembers, and round-trip times come with the next sweep.
+            gauge && !line.starts_with('#') && !line.starts_with("aftertrace_")
         })
         .collect()
 }

@@ -115,7 +115,7 @@ fn provider(config: &TlsServerConfig) -> Result<CryptoProvider, TlsError> {
     if !config.cipher_suites.is_empty() {
         provider.cipher_suites.retain(|suite| {
             let name = plain(&format!("{:?}", suite.suite()));
-            config.cipher_suites.iter().any(|wanted| *wanted == name)
+            config.cipher_suites.contains(&name)
         });
         if provider.cipher_suites.is_empty() {
             return Err(TlsError::Value("cipher_suites: none of them is supported here".to_owned()));

@@ -5,6 +5,7 @@
 mod elf;
 mod toolchain;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -63,14 +64,14 @@ impl ExecutableSource {
         if known.is_some_and(|(known, _)| known == file) {
             return None;
         }
-        if !self.files.contains_key(&file) {
+        if let Entry::Vacant(unread) = self.files.entry(file) {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
             let opened = File::from(rustix::fs::open(&path, flags, Mode::empty()).ok()?);
             // It may be another one by now; then it is read in the next round.
             if key(&opened.metadata().ok()?) != file {
                 return None;
             }
-            self.files.insert(file, toolchain::toolchain(&opened));
+            unread.insert(toolchain::toolchain(&opened));
         }
         let start_ns = read_start_ns(&self.roots, process.pid, self.ticks_per_second, &mut self.reader)?;
         if start_ns != process.process_start_ns {

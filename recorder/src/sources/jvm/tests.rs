@@ -133,9 +133,12 @@ fn a_link_of_the_container_leads_nowhere_outside_of_it() {
     assert_eq!(host.round().0.len(), 3);
 }
 
+/// What is wrong with a file, and how it is made so.
+type Case = (&'static str, fn(&Host));
+
 #[test]
 fn what_is_not_the_machines_own_file_is_counted_and_not_read() {
-    let cases: [(&str, fn(&Host)); 5] = [
+    let cases: [Case; 5] = [
         ("stale_file", |host| {
             host.publish("tmp/hsperfdata_app/7", &serial(true).bytes());
             host.map("/tmp/hsperfdata_app/7 (deleted)");

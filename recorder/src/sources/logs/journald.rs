@@ -139,7 +139,7 @@ impl Journal {
 
     fn start(&mut self) -> Result<(), String> {
         let is_there = |directory: &&str| self.host.join(directory).is_dir();
-        if self.config.directory.is_none() && !DIRECTORIES.iter().any(|directory| is_there(&directory)) {
+        if self.config.directory.is_none() && !DIRECTORIES.iter().any(is_there) {
             return Err("there is no journal on this host".to_owned());
         }
         let mut child = self.command().spawn().map_err(|error| match error.kind() {

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -152,10 +152,7 @@ impl LogSource {
 
     /// Rows after [`Self::finish`]; `None` when these were all, or patience ended.
     pub fn rest(&self, until: Instant) -> Option<Vec<(u64, aftertrace_schemas::Kind)>> {
-        match self.batches.as_ref()?.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(batch) => Some(batch),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.batches.as_ref()?.recv_timeout(until.saturating_duration_since(Instant::now())).ok()
     }
 }
 

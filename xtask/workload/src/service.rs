@@ -84,6 +84,21 @@ impl Service {
     }
 }
 
+/// Kills the processes that have `path` as an argument of their own. It lies in a directory of the caller's, so nobody
+/// else has one.
+pub(crate) fn kill_those_of(path: &Path) {
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if arguments.split(|byte| *byte == 0).any(|argument| argument == path.as_os_str().as_encoded_bytes())
+        {
+            let _ = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).status();
+        }
+    }
+}
+
 /// What a command printed.
 ///
 /// # Errors

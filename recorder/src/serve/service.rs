@@ -20,6 +20,8 @@ use crate::record::{RecordError, Session};
 
 /// Scrapes that wait at most. Prometheus has one at a time.
 const QUEUE: usize = 16;
+/// Threads that render answers and check passwords: strangers who guess must not take the host's processors.
+const BLOCKING_THREADS: usize = 2;
 /// Answers that are under way may take so long when it ends.
 const GRACE: Duration = Duration::from_secs(2);
 /// What the page shows, and the service manager's watchdog, are renewed so often.
@@ -48,8 +50,11 @@ impl Service {
         let (requests, incoming) = sync_channel(QUEUE);
         let (end, ended) = oneshot::channel::<()>();
         let http = Http { shared: Arc::clone(&shared), requests };
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Http)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(BLOCKING_THREADS)
+            .enable_all()
+            .build()
+            .map_err(ServeError::Http)?;
         let thread = std::thread::Builder::new()
             .name("http".to_owned())
             .spawn(move || runtime.block_on(answer(listener, web, http, ended)))

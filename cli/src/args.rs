@@ -126,25 +126,28 @@ pub(crate) struct CaptureArgs {
     pub(crate) no_ping: bool,
 }
 
+/// Where `--help` has the flags of [`CloudArgs`]: on each, since a heading of the group would take in all that follow.
+#[cfg(feature = "record")]
+const CLOUD: &str = "Cloud (instead of what the provider's metadata service says)";
+
 /// What to say of the cloud that the host is rented from.
 #[cfg(feature = "record")]
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Cloud (instead of what the provider's metadata service says)")]
 pub(crate) struct CloudArgs {
     /// Name of the provider.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = CLOUD, value_name = "NAME")]
     pub(crate) provider: Option<String>,
     /// Region of the host.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = CLOUD, value_name = "NAME")]
     pub(crate) region: Option<String>,
     /// Availability zone of the host.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = CLOUD, value_name = "NAME")]
     pub(crate) availability_zone: Option<String>,
     /// Machine type of the host.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = CLOUD, value_name = "NAME")]
     pub(crate) instance_type: Option<String>,
     /// How the host was bought: on-demand, spot, preemptible.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = CLOUD, value_name = "NAME")]
     pub(crate) instance_life_cycle: Option<String>,
 }
 

@@ -161,34 +161,21 @@ impl Containers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::runtimes;
 
     const PATH: &str = "/kubepods/pod6e/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    fn answer(runtime: &str, metadata: MetadataStatus) -> Answer {
-        Answer::Container(Box::new(ContainerSnapshot {
-            cgroup: PATH.to_owned(),
-            runtime: runtime.to_owned(),
-            runtime_id: "0123".to_owned(),
-            metadata,
-            name: None,
-            image: None,
-            labels: BTreeMap::new(),
-            environment: BTreeMap::new(),
-            log_path: None,
-            pid: None,
-            log_format: None,
-            mounts: None,
-            port_bindings: None,
-            networks: None,
-        }))
+    fn answer(runtime: Runtime, metadata: MetadataStatus) -> Answer {
+        let request = RuntimeRequest { cgroup: PATH.to_owned(), id: "0123".to_owned() };
+        Answer::Container(Box::new(runtimes::row::container(runtime, &request, metadata)))
     }
 
     /// What is told, by what each runtime answers in turn.
-    fn told(answers: &[(&str, MetadataStatus)]) -> Vec<Option<(u64, String, MetadataStatus)>> {
+    fn told(answers: &[(Runtime, MetadataStatus)]) -> Vec<Option<(u64, String, MetadataStatus)>> {
         let mut containers = Containers::new(BTreeMap::new(), Vec::new());
         containers.want(PATH, 7);
-        let tell = |(runtime, metadata): &(&str, MetadataStatus)| match containers
-            .judge(answer(runtime, *metadata))
+        let tell = |(runtime, metadata): &(Runtime, MetadataStatus)| match containers
+            .judge(answer(*runtime, *metadata))
         {
             Some((at, Kind::Container(row))) => Some((at, row.runtime, row.metadata)),
             _ => None,
@@ -196,18 +183,19 @@ mod tests {
         answers.iter().map(tell).collect()
     }
 
-    fn row(runtime: &str, metadata: MetadataStatus) -> Option<(u64, String, MetadataStatus)> {
-        Some((7, runtime.to_owned(), metadata))
+    fn row(runtime: Runtime, metadata: MetadataStatus) -> Option<(u64, String, MetadataStatus)> {
+        Some((7, runtime.name().to_owned(), metadata))
     }
 
     #[test]
     fn what_docker_does_not_know_containerd_may() {
         use MetadataStatus::{Found, NotFound, Unreachable};
-        let answers = [("docker", NotFound), ("containerd", Found), ("docker", NotFound)];
-        assert_eq!(told(&answers), [None, row("containerd", Found), None]);
-        let answers = [("docker", Unreachable), ("containerd", NotFound), ("docker", Found)];
-        assert_eq!(told(&answers), [None, row("docker", Unreachable), row("docker", Found)]);
-        assert_eq!(told(&[("docker", Found)]), [row("docker", Found)]);
+        use Runtime::{Containerd, Docker};
+        let answers = [(Docker, NotFound), (Containerd, Found), (Docker, NotFound)];
+        assert_eq!(told(&answers), [None, row(Containerd, Found), None]);
+        let answers = [(Docker, Unreachable), (Containerd, NotFound), (Docker, Found)];
+        assert_eq!(told(&answers), [None, row(Docker, Unreachable), row(Docker, Found)]);
+        assert_eq!(told(&[(Docker, Found)]), [row(Docker, Found)]);
     }
 
     #[test]

@@ -270,7 +270,7 @@ impl Worker {
         }
         if state == ProbeState::Failed {
             let reason = status.reason.as_deref().unwrap_or("no reason given");
-            warnings.push(format!("{} is not recorded: {reason}", self.name));
+            warnings.push(format!("{}: {reason}", self.name));
         }
         rows.push((u64::MAX, Kind::Probe(status.clone())));
         self.status = Some(status);

@@ -8,7 +8,7 @@
 mod containerd;
 mod crio;
 mod engine;
-mod row;
+pub(crate) mod row;
 mod systemd;
 mod worker;
 

@@ -33,7 +33,7 @@ pub(super) fn empty(runtime: Runtime, request: &RuntimeRequest, metadata: Metada
 }
 
 /// The row of a container without metadata.
-pub(super) fn container(
+pub(crate) fn container(
     runtime: Runtime,
     request: &RuntimeRequest,
     metadata: MetadataStatus,

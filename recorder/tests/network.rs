@@ -3,15 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aftertrace_recorder::sources::Roots;
+use aftertrace_recorder::sources::clock::{Clock, SystemClock};
+use aftertrace_recorder::sources::nat::{NatLosses, NatRequest, NatSource};
 use aftertrace_recorder::sources::ping::PingSource;
 use aftertrace_recorder::sources::source::{Rows, Source, Subjects, Upstream};
 use aftertrace_schemas::Kind;
-use aftertrace_schemas::tables::RttProbe;
+use aftertrace_schemas::tables::{NatMapping, RttProbe};
 
 fn is_root() -> bool {
     if rustix::process::geteuid().is_root() {
@@ -182,4 +184,141 @@ fn a_namespace_that_vanishes_is_told_of_once_and_is_not_held() {
         assert!(Instant::now() < until, "something holds the namespace");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Does something in a network namespace, in a thread of its own.
+fn inside<T: Send + 'static>(namespace: &Namespace, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let file = std::fs::File::open(format!("/proc/{}/ns/net", namespace.pid())).unwrap();
+    let thread = std::thread::spawn(move || {
+        rustix::thread::move_into_link_name_space(
+            std::os::fd::AsFd::as_fd(&file),
+            Some(rustix::thread::LinkNameSpaceType::Network),
+        )
+        .unwrap();
+        work()
+    });
+    thread.join().unwrap()
+}
+
+/// A host's /proc in which process 1 is in this namespace; the other processes are those of this machine.
+fn host_of(namespace: &Namespace, others: &[&Namespace]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    let proc = root.path().join("proc");
+    std::fs::create_dir(&proc).unwrap();
+    let link = |name: &str, to: String| std::os::unix::fs::symlink(to, proc.join(name)).unwrap();
+    link("1", format!("/proc/{}", namespace.pid()));
+    link("sys", "/proc/sys".to_owned());
+    for other in others {
+        link(&other.pid().to_string(), format!("/proc/{}", other.pid()));
+    }
+    root
+}
+
+fn nat_request(namespace: &Namespace, pid: u32, connection: &TcpStream, destination: &str) -> NatRequest {
+    NatRequest {
+        connection_id: 7,
+        boot_ns: SystemClock.boot_ns(),
+        pid,
+        network_namespace: namespace.inode(),
+        local: connection.local_addr().unwrap(),
+        destination: destination.parse().unwrap(),
+    }
+}
+
+fn ask(source: &mut NatSource, request: NatRequest) -> Vec<NatMapping> {
+    source.want(Some(request));
+    source.ask();
+    let rows = source.settle(Duration::from_secs(10)).into_iter();
+    rows.filter_map(|(_, kind)| if let Kind::NatMapping(row) = kind { Some(row) } else { None }).collect()
+}
+
+/// Where conntrack(8) says that the answers to `destination` come from.
+fn conntrack_says(namespace: &Namespace, destination: &str, family: &str) -> (IpAddr, u16) {
+    let destination: std::net::SocketAddr = destination.parse().unwrap();
+    let text = namespace.run(&format!("conntrack -L -p tcp -f {family}"));
+    let line = text.lines().find(|line| {
+        line.contains(&format!("dst={} ", destination.ip()))
+            && line.contains(&format!("dport={} ", destination.port()))
+    });
+    // The first src= and sport= are those of who asks, the second those of who answers.
+    let words: Vec<&str> = line.unwrap_or_else(|| panic!("{text}")).split_whitespace().collect();
+    let second = |key: &str| words.iter().filter_map(|word| word.strip_prefix(key)).nth(1).unwrap();
+    (second("src=").parse().unwrap(), second("sport=").parse().unwrap())
+}
+
+#[test]
+fn connections_through_their_own_namespaces_translation_are_found_where_conntrack_says() {
+    if !is_root() {
+        return;
+    }
+    let (here, there) = cable();
+    for (family, tool, service, server) in [
+        ("ip", "ipv4", "10.96.0.1:443", "10.99.1.2:8443"),
+        ("ip6", "ipv6", "[fd96::1]:443", "[fd99::2]:8443"),
+    ] {
+        let (ip, via) = (service.rsplit_once(':').unwrap().0.trim_matches(['[', ']']), server);
+        here.run(&format!("nft add table {family} nat"));
+        here.run(&format!("nft add chain {family} nat output {{ type nat hook output priority -100 ; }}"));
+        here.run(&format!(
+            "nft add rule {family} nat output {family} daddr {ip} tcp dport 443 dnat to {via}"
+        ));
+        here.run(&format!("ip route add {ip} dev eth0"));
+        let listener = inside(&there, move || TcpListener::bind(server).unwrap());
+        let connection = inside(&here, move || TcpStream::connect(service).unwrap());
+        let mut source = NatSource::start(Roots::default()).unwrap();
+        let request = nat_request(&here, here.pid(), &connection, service);
+        let mapping = ask(&mut source, request).pop().unwrap();
+        assert_eq!((mapping.actual_ip.address(), mapping.actual_port), conntrack_says(&here, service, tool));
+        assert_eq!(mapping.connection_id, 7);
+
+        // Whoever connected is gone; another process of the namespace was seen before.
+        let gone = NatRequest { pid: u32::MAX - 1, ..request };
+        assert_eq!(ask(&mut source, gone).len(), 1);
+        std::thread::sleep(Duration::from_millis(1_100));
+        assert_eq!(ask(&mut source, NatRequest { boot_ns: SystemClock.boot_ns(), ..gone }).len(), 1);
+        assert_eq!(source.take_losses(), NatLosses::default());
+
+        // What is not translated has no row.
+        let straight = inside(&here, move || TcpStream::connect(server).unwrap());
+        assert_eq!(ask(&mut source, nat_request(&here, here.pid(), &straight, server)), []);
+        drop(listener);
+    }
+}
+
+#[test]
+fn a_connection_out_of_a_container_is_followed_through_the_hosts_translation() {
+    if !is_root() {
+        return;
+    }
+    // pod - host - server; what the host translates is what kube-proxy would have it translate.
+    let (pod, host, server) = (Namespace::new(), Namespace::new(), Namespace::new());
+    for (end, subnet) in [(&pod, "10.99.2"), (&server, "10.99.3")] {
+        let name = format!("to{}", end.pid());
+        host.run(&format!("ip link add {name} type veth peer name eth0 netns {}", end.pid()));
+        host.run(&format!("ip address add {subnet}.1/24 dev {name}"));
+        host.run(&format!("ip link set {name} up"));
+        end.run(&format!("ip address add {subnet}.2/24 dev eth0"));
+        end.run("ip link set eth0 up");
+        end.run(&format!("ip route add default via {subnet}.1"));
+    }
+    host.run("sysctl -q -w net.ipv4.ip_forward=1");
+    host.run("nft add table ip nat");
+    host.run("nft add chain ip nat prerouting { type nat hook prerouting priority -100 ; }");
+    host.run("nft add rule ip nat prerouting ip daddr 10.96.0.9 tcp dport 80 dnat to 10.99.3.2:8080");
+    let listener = inside(&server, || TcpListener::bind("10.99.3.2:8080").unwrap());
+    let connection = inside(&pod, || TcpStream::connect("10.96.0.9:80").unwrap());
+
+    let root = host_of(&host, &[&pod]);
+    let mut source = NatSource::start(Roots::below(root.path())).unwrap();
+    let mapping = ask(&mut source, nat_request(&pod, pod.pid(), &connection, "10.96.0.9:80")).pop().unwrap();
+    let actual = (mapping.actual_ip.address(), mapping.actual_port);
+    assert_eq!(actual, conntrack_says(&host, "10.96.0.9:80", "ipv4"));
+    assert_eq!(actual, ("10.99.3.2".parse().unwrap(), 8080));
+
+    // The host still knows, when nobody is left in the pod; that the pod itself could not be asked is counted.
+    let mut source = NatSource::start(Roots::below(root.path())).unwrap();
+    let request = nat_request(&pod, u32::MAX - 1, &connection, "10.96.0.9:80");
+    assert_eq!(ask(&mut source, request).len(), 1);
+    assert_eq!(source.take_losses(), NatLosses { namespace_gone: 1, ..NatLosses::default() });
+    drop(listener);
 }

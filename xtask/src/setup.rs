@@ -136,6 +136,13 @@ const TOOLS: &[Tool] = &[
     },
     Tool { programs: &["pgrep"], package: "procps", why: "finds processes in tests", purpose: Purpose::Test },
     Tool { programs: &["ping"], package: "iputils-ping", why: "is compared with", purpose: Purpose::Test },
+    Tool {
+        programs: &["nft"],
+        package: "nftables",
+        why: "translates addresses in tests' namespaces",
+        purpose: Purpose::Test,
+    },
+    Tool { programs: &["conntrack"], package: "conntrack", why: "is compared with", purpose: Purpose::Test },
     Tool { programs: &["promtool"], package: "prometheus", why: "checks metrics", purpose: Purpose::Test },
     Tool { programs: &["perf"], package: "linux-perf", why: "is measured beside", purpose: Purpose::Bench },
     Tool { programs: &["bpftrace"], package: "bpftrace", why: "is measured beside", purpose: Purpose::Bench },

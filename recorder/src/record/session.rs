@@ -287,6 +287,7 @@ impl Session<'_> {
         let losses = skipped.into_iter().map(|(source, lost)| (source, "deadline", lost)).chain([
             (nat::SOURCE, "queue_full", of_nat.queue_full),
             (nat::SOURCE, "deadline", of_nat.deadline),
+            (nat::SOURCE, "namespace_gone", of_nat.namespace_gone),
         ]);
         for (source, cause, lost) in losses.filter(|(_, _, lost)| *lost > 0) {
             self.emit_now(Kind::Loss(Loss {

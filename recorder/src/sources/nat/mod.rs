@@ -71,18 +71,20 @@ impl NatRequest {
 /// What the thread has to say.
 enum Report {
     /// So many requests are answered, by these rows.
-    Answers { answered: usize, too_late: u64, rows: Vec<(u64, NatMapping)> },
+    Answers { answered: usize, losses: NatLosses, rows: Vec<(u64, NatMapping)> },
     /// The state of the source changed.
     Status(ProbeStatus),
 }
 
-/// Requests that were not asked, by why.
+/// Requests that were not answered, by why.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NatLosses {
     /// Too many waited.
     pub queue_full: u64,
     /// They waited too long.
     pub deadline: u64,
+    /// Nobody was left in the namespace of the socket, which may have had a translation of its own.
+    pub namespace_gone: u64,
 }
 
 /// The source. Dropping it ends its thread.
@@ -165,16 +167,17 @@ impl NatSource {
 
     fn take(&mut self, report: Report, rows: &mut Vec<(u64, Kind)>) {
         match report {
-            Report::Answers { answered, too_late, rows: mappings } => {
+            Report::Answers { answered, losses, rows: mappings } => {
                 self.outstanding = self.outstanding.saturating_sub(answered);
-                self.losses.deadline += too_late;
+                self.losses.deadline += losses.deadline;
+                self.losses.namespace_gone += losses.namespace_gone;
                 rows.extend(mappings.into_iter().map(|(boot_ns, row)| (boot_ns, Kind::NatMapping(row))));
             }
             Report::Status(status) => rows.push((u64::MAX, Kind::Probe(status))),
         }
     }
 
-    /// What was not asked since the last call.
+    /// What was not answered since the last call.
     pub fn take_losses(&mut self) -> NatLosses {
         std::mem::take(&mut self.losses)
     }

@@ -51,7 +51,7 @@ fn more_questions_than_can_wait_are_counted() {
     for id in 0..MOST_OUTSTANDING as u64 + 10 {
         source.want(Some(request(id)));
     }
-    assert_eq!(source.take_losses(), NatLosses { queue_full: 10, deadline: 0 });
+    assert_eq!(source.take_losses(), NatLosses { queue_full: 10, ..NatLosses::default() });
     source.ask();
     source.settle(Duration::from_secs(60));
     assert_eq!(source.outstanding, 0);
@@ -65,5 +65,5 @@ fn questions_that_come_too_late_are_counted() {
     source.ask();
     let rows = source.settle(Duration::from_secs(60));
     assert_eq!(states(&rows), [ProbeState::Active]);
-    assert_eq!(source.take_losses(), NatLosses { queue_full: 0, deadline: 1 });
+    assert_eq!(source.take_losses(), NatLosses { deadline: 1, ..NatLosses::default() });
 }

@@ -1,6 +1,7 @@
 //! The thread that asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use aftertrace_schemas::column::Ip;
 use aftertrace_schemas::tables::{NatMapping, NatSource, ProbeState, ProbeStatus};
 
 use super::conntrack::{Conntrack, Tuple};
-use super::{NatRequest, Report, SOURCE};
+use super::{NatLosses, NatRequest, Report, SOURCE};
 use crate::sources::clock::{Clock, SystemClock};
 use crate::sources::{Roots, netns, read_namespace};
 
@@ -27,6 +28,10 @@ const MOST_SOCKETS: usize = 64;
 const DEADLINE_NS: u64 = 5_000_000_000;
 /// Requests whose answers are told together.
 const BATCH: usize = 256;
+/// Processes of a namespace that are remembered as ways into it.
+const MOST_GUIDES: usize = 4;
+/// Namespaces of which that is remembered.
+const MOST_GUIDED: usize = 1_024;
 
 /// The connection tracking of a namespace, while requests of one batch are answered.
 struct Open {
@@ -42,13 +47,23 @@ pub(super) struct Worker {
     is_present: Arc<AtomicBool>,
     host: Option<u32>,
     open: BTreeMap<u32, Open>,
+    /// Who was last seen in each namespace: whoever connected may be gone, and another one in it is as good.
+    guides: BTreeMap<u32, VecDeque<u32>>,
     status: Option<ProbeStatus>,
 }
 
 impl Worker {
     pub(super) fn new(roots: Roots, reports: Sender<Report>, is_present: Arc<AtomicBool>) -> Self {
         let host = read_namespace(&roots.proc_file("1/ns/net"));
-        Self { roots, reports, is_present, host, open: BTreeMap::new(), status: None }
+        Self {
+            roots,
+            reports,
+            is_present,
+            host,
+            open: BTreeMap::new(),
+            guides: BTreeMap::new(),
+            status: None,
+        }
     }
 
     /// Answers until nobody asks any more.
@@ -98,17 +113,17 @@ impl Worker {
     /// Returns whether somebody listens.
     fn answer(&mut self, requests: &[NatRequest]) -> bool {
         let mut rows = Vec::new();
-        let mut too_late = 0;
+        let mut losses = NatLosses::default();
         let mut outcome = Ok(());
         for open in self.open.values_mut() {
             open.has_entries = None;
         }
         for request in requests {
             if SystemClock.boot_ns().saturating_sub(request.boot_ns) > DEADLINE_NS {
-                too_late += 1;
+                losses.deadline += 1;
                 continue;
             }
-            match self.follow(request) {
+            match self.follow(request, &mut losses) {
                 Ok(Some(row)) => rows.push((request.boot_ns.saturating_sub(1), row)),
                 Ok(None) => {}
                 Err(error) => outcome = Err(error),
@@ -123,17 +138,21 @@ impl Worker {
                 )),
             ),
         }
-        self.reports.send(Report::Answers { answered: requests.len(), too_late, rows }).is_ok()
+        self.reports.send(Report::Answers { answered: requests.len(), losses, rows }).is_ok()
     }
 
     /// Where a connection leads: through its own namespace, then through the host's.
-    fn follow(&mut self, request: &NatRequest) -> io::Result<Option<NatMapping>> {
+    fn follow(&mut self, request: &NatRequest, losses: &mut NatLosses) -> io::Result<Option<NatMapping>> {
         let asked = Tuple { source: request.local, destination: request.destination };
-        let mut tuple = self.translated(request.network_namespace, request.pid, asked)?;
+        let mut tuple = asked;
+        match self.translated(request.network_namespace, request.pid, asked)? {
+            Some(translated) => tuple = translated,
+            None => losses.namespace_gone += 1,
+        }
         // What stays in the namespace does not come by the host.
         let leaves = !tuple.destination.ip().is_loopback();
         if let Some(host) = self.host.filter(|host| *host != request.network_namespace && leaves) {
-            tuple = self.translated(host, 1, tuple)?;
+            tuple = self.translated(host, 1, tuple)?.unwrap_or(tuple);
         }
         Ok((tuple.destination != asked.destination).then(|| NatMapping {
             connection_id: request.connection_id,
@@ -148,22 +167,23 @@ impl Worker {
         }))
     }
 
-    /// The connection behind one namespace's translation; as it was where it is not tracked, or the namespace is gone.
-    fn translated(&mut self, namespace: u32, pid: u32, tuple: Tuple) -> io::Result<Tuple> {
-        let Some(open) = self.open(namespace, pid)? else { return Ok(tuple) };
+    /// The connection behind one namespace's translation; as it was where it is not tracked. `None` when there is no way
+    /// into the namespace any more.
+    fn translated(&mut self, namespace: u32, pid: u32, tuple: Tuple) -> io::Result<Option<Tuple>> {
+        let Some(open) = self.open(namespace, pid)? else { return Ok(None) };
         let has_entries = match open.has_entries {
             Some(known) => known,
             None => *open.has_entries.insert(open.conntrack.entries()? > 0),
         };
         if !has_entries {
-            return Ok(tuple);
+            return Ok(Some(tuple));
         }
-        Ok(open.conntrack.translated(tuple)?.unwrap_or(tuple))
+        Ok(Some(open.conntrack.translated(tuple)?.unwrap_or(tuple)))
     }
 
     fn open(&mut self, namespace: u32, pid: u32) -> io::Result<Option<&mut Open>> {
         if !self.open.contains_key(&namespace) {
-            let Some(file) = netns::of_process(&self.roots, pid, namespace) else { return Ok(None) };
+            let Some(file) = self.enter(namespace, pid) else { return Ok(None) };
             if self.open.len() >= MOST_SOCKETS {
                 self.open.clear();
             }
@@ -171,5 +191,30 @@ impl Worker {
             self.open.insert(namespace, Open { conntrack, since: Instant::now(), has_entries: None });
         }
         Ok(self.open.get_mut(&namespace))
+    }
+
+    /// The namespace, by this process or by another one that was seen in it.
+    fn enter(&mut self, namespace: u32, pid: u32) -> Option<File> {
+        if self.host == Some(namespace) {
+            return netns::of_process(&self.roots, 1, namespace);
+        }
+        if self.guides.len() >= MOST_GUIDED && !self.guides.contains_key(&namespace) {
+            self.guides.clear();
+        }
+        let guides = self.guides.entry(namespace).or_default();
+        if !guides.contains(&pid) {
+            guides.push_front(pid);
+            guides.truncate(MOST_GUIDES);
+        }
+        let roots = &self.roots;
+        let found = guides.iter().find_map(|pid| Some((*pid, netns::of_process(roots, *pid, namespace)?)));
+        let Some((way, file)) = found else {
+            self.guides.remove(&namespace);
+            return None;
+        };
+        // The way that was good goes to the front: crowds of short-lived processes shall not push it out.
+        guides.retain(|pid| *pid != way);
+        guides.push_front(way);
+        Some(file)
     }
 }

@@ -188,9 +188,60 @@ pub(crate) struct ServeArgs {
     /// Containers that lived shorter have no metrics.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) min_container_age: std::time::Duration,
+    /// Track connections to public addresses in these networks only (repeatable): 203.0.113.0/24, 2001:db8::/32, or
+    /// none. Those to private addresses are tracked whatever this says.
+    #[arg(long, value_name = "NETWORK", value_parser = optional::<aftertrace_registry::Network>,
+        default_values = ["0.0.0.0/0", "::/0"])]
+    pub(crate) track_public_network: Vec<Choice<aftertrace_registry::Network>>,
+    /// Do not track connections to these ports (repeatable), or none: they are mostly second connections of protocols.
+    #[arg(long, value_name = "FIRST-LAST", value_parser = optional::<PortRange>, default_value = "32768-60999")]
+    pub(crate) ephemeral_port_range: Vec<Choice<PortRange>>,
     /// Print warnings and errors only.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+/// One of several things on a command line, or the word that says that there is none.
+#[cfg(feature = "record")]
+#[derive(Debug, Clone)]
+pub(crate) enum Choice<T> {
+    None,
+    Some(T),
+}
+
+#[cfg(feature = "record")]
+impl<T> Choice<T> {
+    /// What was chosen; with a "none" among it, nothing.
+    pub(crate) fn all(choices: Vec<Self>) -> Vec<T> {
+        choices
+            .into_iter()
+            .map(|choice| if let Self::Some(one) = choice { Some(one) } else { None })
+            .collect::<Option<_>>()
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(feature = "record")]
+fn optional<T: std::str::FromStr>(text: &str) -> Result<Choice<T>, T::Err> {
+    if text == "none" { Ok(Choice::None) } else { text.parse().map(Choice::Some) }
+}
+
+/// Ports from one to another, as people write them: 32768-60999, or just one.
+#[cfg(feature = "record")]
+#[derive(Debug, Clone)]
+pub(crate) struct PortRange(pub(crate) std::ops::RangeInclusive<u16>);
+
+#[cfg(feature = "record")]
+impl std::str::FromStr for PortRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (first.parse(), last.parse()) {
+            (Ok(first), Ok(last)) if first <= last => Ok(Self(first..=last)),
+            _ => Err("no range of ports such as 32768-60999".to_owned()),
+        }
+    }
 }
 
 /// What to keep of logs.

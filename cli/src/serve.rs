@@ -6,7 +6,7 @@ use aftertrace_recorder::record::{Observer, Status};
 use aftertrace_recorder::serve::{Listening, ServeConfig, serve};
 use aftertrace_registry::Config;
 
-use crate::args::ServeArgs;
+use crate::args::{Choice, PortRange, ServeArgs};
 use crate::record::capture;
 use crate::{print_warning, say};
 
@@ -18,6 +18,11 @@ pub(crate) fn run(arguments: ServeArgs) -> anyhow::Result<ExitCode> {
         min_container_age_ns: i64::try_from(arguments.min_container_age.as_nanos()).unwrap_or(i64::MAX),
         container_allowlist: arguments.container_allowlist,
         container_denylist: arguments.container_denylist,
+        tracked_networks: Choice::all(arguments.track_public_network),
+        ephemeral_ports: Choice::all(arguments.ephemeral_port_range)
+            .into_iter()
+            .map(|PortRange(range)| range)
+            .collect(),
         ..Config::default()
     });
     let quiet = arguments.quiet;

@@ -13,7 +13,7 @@ use aftertrace_recorder::sources::nat::{NatLosses, NatRequest, NatSource};
 use aftertrace_recorder::sources::ping::PingSource;
 use aftertrace_recorder::sources::source::{Rows, Source, Subjects, Upstream};
 use aftertrace_schemas::Kind;
-use aftertrace_schemas::tables::{NatMapping, RttProbe};
+use aftertrace_schemas::tables::{NatMapping, ProbeState, RttProbe};
 
 fn is_root() -> bool {
     if rustix::process::geteuid().is_root() {
@@ -283,6 +283,131 @@ fn connections_through_their_own_namespaces_translation_are_found_where_conntrac
         assert_eq!(ask(&mut source, nat_request(&here, here.pid(), &straight, server)), []);
         drop(listener);
     }
+}
+
+/// The BPF file system of a host on which Cilium runs: maps of its names, pinned by bpftool(8). A stand-in: Cilium
+/// itself is not packaged for Debian, and its images cannot be had where these tests run.
+struct Maps {
+    root: tempfile::TempDir,
+    pins: std::path::PathBuf,
+}
+
+impl Maps {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let mounted = root.path().join("sys/fs/bpf");
+        std::fs::create_dir_all(&mounted).unwrap();
+        run(&format!("mount -t bpf bpf {}", mounted.display()));
+        let pins = mounted.join("tc/globals");
+        std::fs::create_dir_all(&pins).unwrap();
+        Self { root, pins }
+    }
+
+    fn create(&self, name: &str, kind: &str, key: usize, value: usize) {
+        let pin = self.pins.join(name);
+        run(&format!(
+            "bpftool map create {} type {kind} key {key} value {value} entries 64 name {}",
+            pin.display(),
+            &name[..15]
+        ));
+    }
+
+    fn put(&self, name: &str, key: &[u8], value: &[u8]) {
+        let words = |bytes: &[u8]| bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(" ");
+        let pin = self.pins.join(name);
+        run(&format!(
+            "bpftool map update pinned {} key {} value {}",
+            pin.display(),
+            words(key),
+            words(value)
+        ));
+    }
+}
+
+impl Drop for Maps {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.root.path().join("sys/fs/bpf")).status();
+    }
+}
+
+fn mapping(source: &mut NatSource, local: &str, destination: &str) -> Option<(IpAddr, u16, String)> {
+    let rows = ask(
+        source,
+        NatRequest {
+            connection_id: 1,
+            boot_ns: SystemClock.boot_ns(),
+            pid: 1,
+            network_namespace: 1,
+            local: local.parse().unwrap(),
+            destination: destination.parse().unwrap(),
+        },
+    );
+    rows.first().map(|row| (row.actual_ip.address(), row.actual_port, row.source.to_string()))
+}
+
+#[test]
+fn the_backend_that_cilium_chose_is_read_from_its_pinned_maps() {
+    if !is_root() {
+        return;
+    }
+    let maps = Maps::new();
+    maps.create("cilium_ct4_global", "lru_hash", 14, 56);
+    maps.create("cilium_lb4_backends_v2", "hash", 4, 8);
+    let mut entry = [0; 56];
+    entry[8..16].copy_from_slice(&9_u64.to_ne_bytes());
+    // Service, client, the client's port, the service's port, TCP, "to a service".
+    maps.put("cilium_ct4_global", &[10, 96, 0, 1, 10, 0, 1, 2, 0x9c, 0x40, 0x01, 0xbb, 6, 4], &entry);
+    maps.put("cilium_lb4_backends_v2", &9_u32.to_ne_bytes(), &[10, 0, 3, 7, 0x19, 0x2b, 6, 0]);
+    maps.create("cilium_ct6_global", "lru_hash", 38, 56);
+    maps.create("cilium_lb6_backends_v3", "hash", 4, 24);
+    let addresses =
+        ["fd96::1", "fd00::2"].map(|ip| ip.parse::<std::net::Ipv6Addr>().unwrap().octets()).concat();
+    maps.put("cilium_ct6_global", &[&addresses[..], &[0x9c, 0x40, 0x01, 0xbb, 6, 4]].concat(), &entry);
+    let backend = "fd03::7".parse::<std::net::Ipv6Addr>().unwrap().octets();
+    maps.put(
+        "cilium_lb6_backends_v3",
+        &9_u32.to_ne_bytes(),
+        &[&backend[..], &[0x19, 0x2b, 6, 0, 0, 0, 0, 0]].concat(),
+    );
+
+    let mut source = NatSource::start(Roots::below(maps.root.path())).unwrap();
+    assert_eq!(
+        mapping(&mut source, "10.0.1.2:40000", "10.96.0.1:443"),
+        Some(("10.0.3.7".parse().unwrap(), 6443, "cilium".to_owned()))
+    );
+    assert_eq!(
+        mapping(&mut source, "[fd00::2]:40000", "[fd96::1]:443"),
+        Some(("fd03::7".parse().unwrap(), 6443, "cilium".to_owned()))
+    );
+    // Another port of the client: another connection, which was to no service.
+    assert_eq!(mapping(&mut source, "10.0.1.2:40001", "10.96.0.1:443"), None);
+
+    // An upgrade brings other maps, which are found when it is next looked.
+    maps.create("cilium_lb4_backends_v3", "hash", 4, 12);
+    maps.put("cilium_lb4_backends_v3", &9_u32.to_ne_bytes(), &[10, 0, 3, 8, 0x19, 0x2b, 6, 0, 0, 0, 0, 0]);
+    let until = Instant::now() + Duration::from_secs(20);
+    while mapping(&mut source, "10.0.1.2:40000", "10.96.0.1:443").unwrap().0 != IpAddr::from([10, 0, 3, 8]) {
+        assert!(Instant::now() < until, "the new map is not read");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn maps_of_cilium_with_another_layout_are_told_of() {
+    if !is_root() {
+        return;
+    }
+    let maps = Maps::new();
+    maps.create("cilium_ct4_global", "lru_hash", 14, 64);
+    maps.create("cilium_lb4_backends_v3", "hash", 4, 12);
+    let mut source = NatSource::start(Roots::below(maps.root.path())).unwrap();
+    let told = source.take_rows().into_iter().find_map(|(_, kind)| match kind {
+        Kind::Probe(row) if row.probe == "nat_cilium" => Some((row.state, row.reason.unwrap())),
+        _ => None,
+    });
+    let (state, reason) = told.unwrap();
+    assert_eq!(state, ProbeState::Failed);
+    assert!(reason.contains("cilium_ct4_global") && reason.contains("64"), "{reason}");
 }
 
 #[test]

@@ -143,6 +143,12 @@ const TOOLS: &[Tool] = &[
         purpose: Purpose::Test,
     },
     Tool { programs: &["conntrack"], package: "conntrack", why: "is compared with", purpose: Purpose::Test },
+    Tool {
+        programs: &["bpftool"],
+        package: "bpftool",
+        why: "pins maps as other programs do",
+        purpose: Purpose::Test,
+    },
     Tool { programs: &["promtool"], package: "prometheus", why: "checks metrics", purpose: Purpose::Test },
     Tool { programs: &["perf"], package: "linux-perf", why: "is measured beside", purpose: Purpose::Bench },
     Tool { programs: &["bpftrace"], package: "bpftrace", why: "is measured beside", purpose: Purpose::Bench },

@@ -23,6 +23,7 @@ mod limits;
 mod logs;
 mod memory;
 mod metrics;
+mod nat;
 mod processes;
 mod reading;
 mod replaying;

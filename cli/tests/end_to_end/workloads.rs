@@ -40,6 +40,34 @@ fn connections() {
     assert!(TcpStream::connect(address).is_err());
 }
 
+/// In a network namespace of its own: three connections to a service's address that lead to its server, and one
+/// straight to the server; all are open until the kernel's connection tracking was listed.
+#[test]
+#[ignore = "a workload for a recording"]
+fn translated_connections() {
+    let run = |words: &str| {
+        let mut words = words.split(' ');
+        let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run("ip link set lo up");
+    run("ip address add 10.99.1.2/32 dev lo");
+    run("ip route add 10.96.0.1/32 dev lo");
+    run("nft add table ip nat");
+    run("nft add chain ip nat output { type nat hook output priority -100 ; }");
+    run("nft add rule ip nat output ip daddr 10.96.0.1 tcp dport 20443 dnat to 10.99.1.2:28443");
+    let listener = TcpListener::bind("10.99.1.2:28443").unwrap();
+    let open: Vec<_> = ["10.96.0.1:20443", "10.96.0.1:20443", "10.96.0.1:20443", "10.99.1.2:28443"]
+        .into_iter()
+        .map(|address| (TcpStream::connect(address).unwrap(), listener.accept().unwrap()))
+        .collect();
+    print!("{}", run("conntrack -L -p tcp --orig-dst 10.96.0.1"));
+    // The recorder asks for the translation when it has read the event, and the kernel forgets closed connections.
+    std::thread::sleep(Duration::from_secs(1));
+    drop(open);
+}
+
 /// The same over IPv6, and over a v4-mapped address.
 #[test]
 #[ignore = "a workload for a recording"]

@@ -8,6 +8,8 @@ labels! {
     pub enum NatSource {
         /// The kernel's connection tracking.
         Conntrack = "conntrack",
+        /// The maps of Cilium's programs.
+        Cilium = "cilium",
     }
 }
 

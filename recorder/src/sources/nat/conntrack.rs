@@ -25,7 +25,8 @@ const PROTOCOL_NUMBER: u16 = 1;
 const PROTOCOL_SOURCE_PORT: u16 = 2;
 const PROTOCOL_DESTINATION_PORT: u16 = 3;
 const STATS_ENTRIES: u16 = 1;
-const TCP: u8 = 6;
+/// IPPROTO_TCP.
+pub(super) const TCP: u8 = 6;
 /// `struct nfgenmsg`: address family, version, and a number that is of no use here.
 const HEADER_BYTES: usize = 4;
 

@@ -1,10 +1,11 @@
-//! Where outbound connections really go, behind address translation: the kernel's connection tracking is asked for each
-//! as it opens, in the namespace of its socket and then in the host's.
+//! Where outbound connections really go, behind address translation: for each that opens, the kernel's connection
+//! tracking is asked in the namespace of its socket, then Cilium's maps, then the tracking of the host's namespace.
 //!
 //! In: requests, a connection each. Out: `NatMapping` rows of those whose destination was translated, dated just before
 //! the connection opened, and `ProbeStatus` rows. A thread of its own asks; nothing of the host is changed, and where the
-//! kernel tracks no connections nothing is asked.
+//! kernel tracks no connections and there is no Cilium nothing is asked.
 
+mod cilium;
 mod conntrack;
 mod worker;
 
@@ -22,6 +23,8 @@ use super::Roots;
 
 /// Name of this source in `ProbeStatus` rows, and in losses after `source/`.
 pub const SOURCE: &str = "nat";
+/// Name of the part of it that reads Cilium's maps, in `ProbeStatus` rows.
+pub const CILIUM: &str = "nat_cilium";
 /// Requests without an answer at most.
 const MOST_OUTSTANDING: usize = 16_384;
 
@@ -92,7 +95,7 @@ pub struct NatLosses {
 pub struct NatSource {
     requests: Sender<Vec<NatRequest>>,
     reports: Receiver<Report>,
-    /// Whether the kernel tracks connections at all.
+    /// Whether there is anything that tracks connections.
     is_present: Arc<AtomicBool>,
     /// Collected for the thread, which is woken once for all.
     collected: Vec<NatRequest>,

@@ -40,7 +40,7 @@ fn where_no_connections_are_tracked_nothing_is_asked() {
         source.want(Some(request(id)));
     }
     assert_eq!(source.collected, []);
-    assert_eq!(states(&source.take_rows()), [ProbeState::Off]);
+    assert_eq!(states(&source.take_rows()), [ProbeState::Off, ProbeState::Off]);
     assert_eq!(source.take_losses(), NatLosses::default());
 }
 
@@ -64,6 +64,6 @@ fn questions_that_come_too_late_are_counted() {
     source.want(Some(request(1)));
     source.ask();
     let rows = source.settle(Duration::from_secs(60));
-    assert_eq!(states(&rows), [ProbeState::Active]);
+    assert_eq!(states(&rows), [ProbeState::Active, ProbeState::Off]);
     assert_eq!(source.take_losses(), NatLosses { deadline: 1, ..NatLosses::default() });
 }

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use aftertrace_schemas::column::Ip;
 use aftertrace_schemas::tables::{NatMapping, NatSource, ProbeState, ProbeStatus};
 
+use super::cilium::Cilium;
 use super::conntrack::{Conntrack, Tuple};
-use super::{NatLosses, NatRequest, Report, SOURCE};
+use super::{CILIUM, NatLosses, NatRequest, Report, SOURCE};
 use crate::sources::clock::{Clock, SystemClock};
 use crate::sources::{Roots, netns, read_namespace};
 
@@ -49,7 +50,11 @@ pub(super) struct Worker {
     open: BTreeMap<u32, Open>,
     /// Who was last seen in each namespace: whoever connected may be gone, and another one in it is as good.
     guides: BTreeMap<u32, VecDeque<u32>>,
-    status: Option<ProbeStatus>,
+    /// Whether the kernel tracks connections.
+    is_tracking: bool,
+    cilium: Cilium,
+    /// The states that were told last, by probe.
+    told: BTreeMap<&'static str, ProbeStatus>,
 }
 
 impl Worker {
@@ -62,7 +67,9 @@ impl Worker {
             host,
             open: BTreeMap::new(),
             guides: BTreeMap::new(),
-            status: None,
+            is_tracking: false,
+            cilium: Cilium::default(),
+            told: BTreeMap::new(),
         }
     }
 
@@ -89,22 +96,27 @@ impl Worker {
         }
     }
 
-    /// Looks whether the kernel tracks connections. To ask it over netlink would load the module that does.
+    /// Looks who tracks connections. To ask the kernel over netlink would load the module that does.
     pub(super) fn look(&mut self) {
-        let is_present = self.roots.proc_file(PRESENCE).exists();
-        if is_present != self.is_present.swap(is_present, Ordering::Relaxed) || self.status.is_none() {
-            if is_present {
-                self.tell(ProbeState::Active, None);
-            } else {
-                self.tell(ProbeState::Off, Some("the kernel tracks no connections".to_owned()));
-            }
+        let was_tracking = self.is_tracking;
+        self.is_tracking = self.roots.proc_file(PRESENCE).exists();
+        if !self.is_tracking {
+            self.tell(SOURCE, ProbeState::Off, Some("the kernel tracks no connections".to_owned()));
+        } else if !was_tracking {
+            self.tell(SOURCE, ProbeState::Active, None);
         }
+        match self.cilium.look(&self.roots) {
+            Ok(true) => self.tell(CILIUM, ProbeState::Active, None),
+            Ok(false) => self.tell(CILIUM, ProbeState::Off, Some("Cilium has no maps here".to_owned())),
+            Err(error) => self.tell(CILIUM, ProbeState::Failed, Some(error.to_string())),
+        }
+        self.is_present.store(self.is_tracking || self.cilium.is_present(), Ordering::Relaxed);
     }
 
-    fn tell(&mut self, state: ProbeState, reason: Option<String>) {
-        let status = ProbeStatus { probe: SOURCE.to_owned(), state, reason };
-        if self.status.as_ref() != Some(&status) {
-            self.status = Some(status.clone());
+    fn tell(&mut self, probe: &'static str, state: ProbeState, reason: Option<String>) {
+        let status = ProbeStatus { probe: probe.to_owned(), state, reason };
+        if self.told.get(probe) != Some(&status) {
+            self.told.insert(probe, status.clone());
             // Whoever does not listen any more is told nothing.
             let _ = self.reports.send(Report::Status(status));
         }
@@ -130,8 +142,10 @@ impl Worker {
             }
         }
         match outcome {
-            Ok(()) => self.tell(ProbeState::Active, None),
+            Ok(()) if self.is_tracking => self.tell(SOURCE, ProbeState::Active, None),
+            Ok(()) => {}
             Err(error) => self.tell(
+                SOURCE,
                 ProbeState::Failed,
                 Some(format!(
                     "connection tracking cannot be asked: {error} (it takes CAP_NET_ADMIN and CAP_SYS_ADMIN)"
@@ -141,18 +155,27 @@ impl Worker {
         self.reports.send(Report::Answers { answered: requests.len(), losses, rows }).is_ok()
     }
 
-    /// Where a connection leads: through its own namespace, then through the host's.
+    /// Where a connection leads: through its own namespace, then through Cilium, then through the host's.
     fn follow(&mut self, request: &NatRequest, losses: &mut NatLosses) -> io::Result<Option<NatMapping>> {
         let asked = Tuple { source: request.local, destination: request.destination };
         let mut tuple = asked;
-        match self.translated(request.network_namespace, request.pid, asked)? {
-            Some(translated) => tuple = translated,
-            None => losses.namespace_gone += 1,
+        if self.is_tracking {
+            match self.translated(request.network_namespace, request.pid, asked)? {
+                Some(translated) => tuple = translated,
+                None => losses.namespace_gone += 1,
+            }
         }
+        let mut source = NatSource::Conntrack;
         // What stays in the namespace does not come by the host.
-        let leaves = !tuple.destination.ip().is_loopback();
-        if let Some(host) = self.host.filter(|host| *host != request.network_namespace && leaves) {
-            tuple = self.translated(host, 1, tuple)?.unwrap_or(tuple);
+        if !tuple.destination.ip().is_loopback() {
+            if let Some(translated) = self.cilium.translated(tuple)? {
+                tuple = translated;
+                source = NatSource::Cilium;
+            } else if let Some(host) =
+                self.host.filter(|host| self.is_tracking && *host != request.network_namespace)
+            {
+                tuple = self.translated(host, 1, tuple)?.unwrap_or(tuple);
+            }
         }
         Ok((tuple.destination != asked.destination).then(|| NatMapping {
             connection_id: request.connection_id,
@@ -163,7 +186,7 @@ impl Worker {
             destination_port: request.destination.port(),
             actual_ip: Ip::from(tuple.destination.ip()),
             actual_port: tuple.destination.port(),
-            source: NatSource::Conntrack,
+            source,
         }))
     }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+#[cfg(feature = "record")]
+use aftertrace_recorder::serve::push::PushUrl;
 use clap::{Args, Parser, Subcommand};
 
 /// The flight recorder for Linux hosts: record raw kernel events on the problem host, analyze them on a laptop.
@@ -196,9 +198,40 @@ pub(crate) struct ServeArgs {
     /// Do not track connections to these ports (repeatable), or none: they are mostly second connections of protocols.
     #[arg(long, value_name = "FIRST-LAST", value_parser = optional::<PortRange>, default_value = "32768-60999")]
     pub(crate) ephemeral_port_range: Vec<Choice<PortRange>>,
+    #[command(flatten)]
+    pub(crate) push: PushArgs,
     /// Print warnings and errors only.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+/// Where `--help` has the flags of [`PushArgs`]: on each, since a heading of the group would take in all that follow.
+#[cfg(feature = "record")]
+const PUSH: &str = "Push (instead of being scraped, or as well)";
+
+/// Where `serve` pushes metrics to.
+#[cfg(feature = "record")]
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    /// Push by Prometheus remote write (repeatable): 2.0, or 1.0 where the receiver knows no other. A user and password
+    /// in the URL are sent as such and shown nowhere; other users of the host can read them in the process list.
+    #[arg(long, help_heading = PUSH, value_name = "URL")]
+    pub(crate) remote_write: Vec<PushUrl>,
+    /// Push by OTLP over HTTP (repeatable); a URL without a path gets /v1/metrics.
+    #[arg(long, help_heading = PUSH, value_name = "URL")]
+    pub(crate) otlp: Vec<PushUrl>,
+    /// Send the headers in this file with each push, one a line: Authorization: Bearer ...
+    #[arg(long, help_heading = PUSH, value_name = "FILE")]
+    pub(crate) push_headers: Option<PathBuf>,
+    /// Push this often.
+    #[arg(long, help_heading = PUSH, value_name = "TIME", default_value = "15s", value_parser = humantime::parse_duration)]
+    pub(crate) push_interval: std::time::Duration,
+    /// Where metrics wait for a receiver that is away; it is private (0700), and read again at the next start.
+    #[arg(long, help_heading = PUSH, value_name = "DIR", default_value = "/var/lib/aftertrace/push")]
+    pub(crate) push_dir: PathBuf,
+    /// Most that waits for one receiver; then the oldest are lost, and counted.
+    #[arg(long, help_heading = PUSH, value_name = "SIZE", default_value = "64MiB")]
+    pub(crate) push_queue: bytesize::ByteSize,
 }
 
 /// One of several things on a command line, or the word that says that there is none.

@@ -1,12 +1,15 @@
 //! `aftertrace serve`: fills in what is asked for, and says where it listens.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use aftertrace_recorder::record::{Observer, Status};
+use aftertrace_recorder::serve::push::{Endpoint, Header, PushConfig, parse_headers};
 use aftertrace_recorder::serve::{Listening, ServeConfig, serve};
 use aftertrace_registry::Config;
+use anyhow::Context;
 
-use crate::args::{Choice, PortRange, ServeArgs};
+use crate::args::{Choice, PortRange, PushArgs, ServeArgs};
 use crate::record::capture;
 use crate::{print_warning, say};
 
@@ -35,7 +38,11 @@ pub(crate) fn run(arguments: ServeArgs) -> anyhow::Result<ExitCode> {
     let mut words = Words { quiet };
     let outcome = serve(
         &config,
-        &ServeConfig { listen: arguments.listen, web_config: arguments.web_config_file },
+        &ServeConfig {
+            listen: arguments.listen,
+            web_config: arguments.web_config_file,
+            push: push(arguments.push)?,
+        },
         listening,
         &mut words,
     )?;
@@ -50,6 +57,24 @@ pub(crate) fn run(arguments: ServeArgs) -> anyhow::Result<ExitCode> {
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where to push metrics to.
+fn push(arguments: PushArgs) -> anyhow::Result<PushConfig> {
+    let headers = arguments.push_headers.as_deref().map(read_headers).transpose()?.unwrap_or_default();
+    let remote_write = arguments.remote_write.into_iter().map(|url| Endpoint::remote_write(url, &headers));
+    let otlp = arguments.otlp.into_iter().map(|url| Endpoint::otlp(url, &headers));
+    Ok(PushConfig {
+        endpoints: remote_write.chain(otlp).collect(),
+        interval: arguments.push_interval,
+        directory: arguments.push_dir,
+        queue_bytes: arguments.push_queue.as_u64(),
+    })
+}
+
+fn read_headers(path: &Path) -> anyhow::Result<Vec<Header>> {
+    let named = || format!("--push-headers {}", path.display());
+    parse_headers(&std::fs::read_to_string(path).with_context(named)?).with_context(named)
 }
 
 /// What a service says: plain lines, for the journal.

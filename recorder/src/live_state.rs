@@ -233,6 +233,7 @@ impl LiveState {
             | Kind::BpfProgram(_)
             | Kind::Recorder(_)
             | Kind::Source(_)
+            | Kind::Push(_)
             | Kind::Scrape(_)
             | Kind::Mark(_) => {}
         }

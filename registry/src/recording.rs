@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aftertrace_schemas::UnixNanos;
 use aftertrace_schemas::tables::{
-    BpfProgramStats, LedgerEntry, ProbeState, ProbeStatus, RecorderStats, SourceStats,
+    BpfProgramStats, LedgerEntry, ProbeState, ProbeStatus, PushStats, RecorderStats, SourceStats,
 };
 
 use crate::Limits;
@@ -21,6 +21,8 @@ type Latest<T> = BTreeMap<Arc<str>, T>;
 pub(crate) struct Recording {
     probes: Latest<ProbeState>,
     sources: Latest<SourceStats>,
+    /// By protocol and endpoint.
+    pushes: Latest<PushStats>,
     programs: Latest<BpfProgramStats>,
     /// By program and CPU.
     ledger: Latest<BTreeMap<u32, LedgerEntry>>,
@@ -53,6 +55,10 @@ impl Recording {
 
     pub(crate) fn source(&mut self, row: &SourceStats, account: &mut Account<'_>) {
         account.keep(&mut self.sources, &row.source, row.clone());
+    }
+
+    pub(crate) fn push(&mut self, row: &PushStats, account: &mut Account<'_>) {
+        account.keep(&mut self.pushes, &format!("{} {}", row.protocol, row.endpoint), row.clone());
     }
 
     pub(crate) fn program(&mut self, row: &BpfProgramStats, account: &mut Account<'_>) {
@@ -88,6 +94,9 @@ impl Recording {
         for (source, row) in &self.sources {
             collect_source(source, row, collector);
         }
+        for row in self.pushes.values() {
+            collect_push(row, collector);
+        }
         for (program, row) in &self.programs {
             let label = || [("program", program.clone())];
             if row.runs > 0 {
@@ -122,6 +131,39 @@ fn collect_source(source: &Arc<str>, row: &SourceStats, collector: &mut Collecto
     if let Some(succeeded) = row.succeeded {
         let label: [Label; 1] = [("source", source.clone())];
         collector.add(&definitions::SOURCE_SUCCESS, label, succeeded.0 as f64 / 1e9);
+    }
+}
+
+fn collect_push(row: &PushStats, collector: &mut Collector) {
+    let endpoint: Arc<str> = row.endpoint.as_str().into();
+    let protocol: Arc<str> = row.protocol.to_string().into();
+    let labels = || [("endpoint", endpoint.clone()), ("protocol", protocol.clone())];
+    let rows: [(&'static Definition, f64); 5] = [
+        (&definitions::PUSH_SAMPLES, row.sent_samples as f64),
+        (&definitions::PUSH_RETRIES, row.retries as f64),
+        (&definitions::PUSH_SKIPPED, row.skipped_collections as f64),
+        (&definitions::PUSH_QUEUED_SAMPLES, row.queued_samples as f64),
+        (&definitions::PUSH_QUEUED_BYTES, row.queued_bytes as f64),
+    ];
+    for (definition, value) in rows {
+        collector.add(definition, labels(), value);
+    }
+    let lost = [
+        ("queue_full", row.lost_queue_full),
+        ("rejected", row.lost_rejected),
+        ("unwritten", row.lost_unwritten),
+        ("damaged", row.lost_damaged),
+    ];
+    for (cause, samples) in lost {
+        let [endpoint, protocol] = labels();
+        collector.add(&definitions::PUSH_LOST, [endpoint, protocol, ("cause", cause.into())], samples as f64);
+    }
+    for (definition, time) in
+        [(&definitions::PUSH_OLDEST, row.oldest), (&definitions::PUSH_SUCCESS, row.succeeded)]
+    {
+        if let Some(time) = time {
+            collector.add(definition, labels(), time.0 as f64 / 1e9);
+        }
     }
 }
 

@@ -246,6 +246,8 @@ observation_kinds! {
     Recorder(RecorderStats),
     /// What a source of snapshots did.
     Source(SourceStats),
+    /// What became of pushed metrics.
+    Push(PushStats),
     /// The live metrics were read.
     Scrape(Scrape),
     /// Beginning, segment, end.

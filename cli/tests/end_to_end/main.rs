@@ -25,6 +25,8 @@ mod memory;
 mod metrics;
 mod nat;
 mod processes;
+mod prometheus;
+mod pushing;
 mod reading;
 mod replaying;
 mod scope;

@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
-use serde_json::Value;
 
 use crate::cgroup::Cgroup;
+use crate::prometheus::Prometheus;
 use crate::serving::{Answer, Serving};
 use crate::support::{AFTERTRACE, describe, needs_recording, workload};
 
 const OPENMETRICS: &str = "Accept: application/openmetrics-text;version=1.0.0;q=0.9,text/plain;q=0.5";
 
-fn verify_against(trace: &Path, files: &[PathBuf]) -> std::process::Output {
+pub fn verify_against(trace: &Path, files: &[PathBuf]) -> std::process::Output {
     Command::new(AFTERTRACE)
         .args(["analyze", "verify"])
         .arg(trace)
@@ -24,11 +24,11 @@ fn verify_against(trace: &Path, files: &[PathBuf]) -> std::process::Output {
 }
 
 /// Starts serving the units `names`, which are systemd units as far as their paths go.
-fn units(names: &[&str]) -> Vec<Cgroup> {
+pub fn units(names: &[&str]) -> Vec<Cgroup> {
     names.iter().map(|name| Cgroup::new(&format!("system.slice/{name}"))).collect()
 }
 
-fn flags(units: &[Cgroup]) -> Vec<String> {
+pub fn flags(units: &[Cgroup]) -> Vec<String> {
     units.iter().flat_map(|unit| ["--cgroup".to_owned(), unit.path().to_owned()]).collect()
 }
 
@@ -191,69 +191,6 @@ fn sigterm_ends_it_cleanly_and_the_trace_is_whole() {
     trace.assert_whole();
 }
 
-/// A Prometheus of Debian that scrapes one address each second; ended with it.
-struct Prometheus {
-    process: std::process::Child,
-    address: String,
-    folder: tempfile::TempDir,
-}
-
-impl Prometheus {
-    fn start(target: &str) -> Option<Self> {
-        if Command::new("prometheus").arg("--version").output().is_err() {
-            assert!(
-                std::env::var_os("CI").is_none(),
-                "under CI there must be prometheus; `cargo xtask setup`"
-            );
-            eprintln!("SKIPPED: prometheus is not installed; `cargo xtask setup` installs it");
-            return None;
-        }
-        let folder = tempfile::TempDir::new().unwrap();
-        let config = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n- job_name: aftertrace\n  \
-             static_configs: [{{targets: ['{target}']}}]\n"
-        );
-        std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
-        // A port that was free a moment ago.
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let process = Command::new("prometheus")
-            .arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Some(Self { process, address, folder })
-    }
-
-    /// The value of a query once it has one, by its first series.
-    fn value(&self, query: &str, is_right: impl Fn(f64) -> bool) -> f64 {
-        let until = Instant::now() + Duration::from_secs(60);
-        let mut last = None;
-        while Instant::now() < until {
-            let output = Command::new("promtool")
-                .args(["query", "instant", "-o", "json", &format!("http://{}", self.address), query])
-                .output()
-                .unwrap();
-            let series: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-            last = series[0]["value"][1].as_str().map(|value| value.parse::<f64>().unwrap());
-            if let Some(value) = last.filter(|value| is_right(*value)) {
-                return value;
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        panic!("{query}: {last:?}; data in {}", self.folder.path().display());
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 #[test]
 fn a_real_prometheus_scrapes_it_and_answers_what_the_host_itself_says() {
     needs_recording!();
@@ -261,7 +198,7 @@ fn a_real_prometheus_scrapes_it_and_answers_what_the_host_itself_says() {
     let mut words = flags(std::slice::from_ref(&unit));
     words.extend(["--interval", "500ms", "--min-container-age", "0s"].map(str::to_owned));
     let serving = Serving::start(&words, true);
-    let Some(prometheus) = Prometheus::start(serving.address()) else { return };
+    let Some(prometheus) = Prometheus::start(Some(serving.address())) else { return };
     let mut shell = unit.start("i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; read line; exit 0");
     prometheus.value("up", |up| up == 1.0);
     let id = unit.path();

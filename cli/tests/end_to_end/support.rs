@@ -75,7 +75,10 @@ impl Trace {
         let text = String::from_utf8(output.stdout).unwrap();
         text.lines()
             .filter(|line| line.starts_with(name) && line[name.len()..].starts_with(['{', ' ']))
-            .find(|line| labels.iter().all(|(key, value)| line.contains(&format!("{key}=\"{value}\""))))
+            .find(|line| {
+                let has = |before, (key, value)| line.contains(&format!("{before}{key}=\"{value}\""));
+                labels.iter().all(|label| has('{', *label) || has(',', *label))
+            })
             .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
     }
 

@@ -122,6 +122,7 @@ impl<'a> Session<'a> {
             roots,
             timers: Timers::new(config, now),
             scrapes: 0,
+            pushes: Vec::new(),
             rate: Rate::new(now),
             longest_wait_ns: 0,
         };

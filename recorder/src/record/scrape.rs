@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aftertrace_registry::metrics::Family;
 use aftertrace_schemas::Kind;
-use aftertrace_schemas::tables::{Scrape, ScrapeFormat};
+use aftertrace_schemas::tables::{PushStats, Scrape, ScrapeFormat};
 
 use super::error::RecordError;
 use super::session::Session;
@@ -21,6 +21,20 @@ impl Session<'_> {
         Ok((number, families))
     }
 
+    /// What became of pushed metrics, as far as it changed.
+    pub(crate) fn write_pushes(&mut self, pushes: Vec<PushStats>) -> Result<(), RecordError> {
+        let before = std::mem::replace(&mut self.pushes, pushes.clone());
+        for row in pushes.into_iter().filter(|row| !before.contains(row)) {
+            self.emit_now(Kind::Push(row))?;
+        }
+        Ok(())
+    }
+
+    /// The host's name, once it is known.
+    pub(crate) fn hostname(&self) -> String {
+        self.live.host().map(|host| host.hostname.clone()).unwrap_or_default()
+    }
+
     /// What the page shows.
     pub(crate) fn view(&self) -> View {
         let now = self.anchor.unix_ns(SystemClock.boot_ns());
@@ -29,7 +43,7 @@ impl Session<'_> {
         let filter = &self.config.filter;
         let words = |what: &str, of: &dyn std::fmt::Display| format!("{what} {of}");
         View {
-            hostname: self.live.host().map(|host| host.hostname.clone()).unwrap_or_default(),
+            hostname: self.hostname(),
             filters: (filter.cgroups.iter().map(|path| words("control group", path)))
                 .chain(filter.containers.iter().map(|regex| words("containers like", regex)))
                 .chain(filter.pids.iter().map(|pid| words("process", pid)))
@@ -37,6 +51,7 @@ impl Session<'_> {
             output: self.config.output.as_ref().map(|output| output.display().to_string()),
             status: self.status(),
             probes: self.live.probes().cloned().collect(),
+            pushes: self.pushes.clone(),
             sources: sources.map(|row| (row.clone(), row.succeeded.map(|time| age(time.0)))).collect(),
         }
     }

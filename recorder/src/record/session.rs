@@ -6,7 +6,7 @@ use aftertrace_schemas::Kind;
 use aftertrace_schemas::column::Timestamp;
 use aftertrace_schemas::manifest::Anchor;
 use aftertrace_schemas::tables::{
-    BpfProgramStats, CgroupEventKind, Loss, Mark, MarkKind, RecorderStats, TcpEventKind,
+    BpfProgramStats, CgroupEventKind, Loss, Mark, MarkKind, PushStats, RecorderStats, TcpEventKind,
 };
 
 use super::accounts::Accounts;
@@ -70,6 +70,8 @@ pub(crate) struct Session<'a> {
     pub(super) timers: Timers,
     /// Number of the latest scrape.
     pub(super) scrapes: u64,
+    /// What became of pushed metrics.
+    pub(super) pushes: Vec<PushStats>,
     pub(super) rate: Rate,
     /// Longest time that a kernel event waited for its place since that was last written.
     pub(super) longest_wait_ns: u64,
@@ -335,6 +337,9 @@ impl Session<'_> {
         for row in self.measuring.take_stats(true) {
             self.emit_now(Kind::Source(row))?;
         }
+        for row in self.pushes.clone() {
+            self.emit_now(Kind::Push(row))?;
+        }
         let time = self.anchor.unix_ns(SystemClock.boot_ns());
         // Not through `emit`: what is alive already knows of itself.
         let Self { live, sinks, .. } = self;
@@ -369,6 +374,8 @@ impl Session<'_> {
 
     /// Ends the recording: takes what the kernel still has, closes the accounts, seals the trace.
     pub(super) fn finish(mut self, reason: &str, observer: &mut dyn Observer) -> Result<Status, RecordError> {
+        // A round that is under way began before the end; the last one is to begin now.
+        self.measuring.settle();
         self.measuring.measure_all(self.subjects());
         self.sweep()?;
         self.kernel.detach();

@@ -12,6 +12,7 @@ mod basic_auth;
 mod http;
 mod negotiate;
 mod page;
+pub mod push;
 mod service;
 mod shared;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use self::push::{PushConfig, PushError};
 use crate::config::RecordConfig;
 use crate::record::{Observer, Outcome, RecordError, record_with};
 pub(crate) use service::Service;
@@ -37,6 +39,8 @@ pub struct ServeConfig {
     pub listen: SocketAddr,
     /// TLS, users and headers, in the format of Prometheus' exporters.
     pub web_config: Option<PathBuf>,
+    /// Where else metrics go.
+    pub push: PushConfig,
 }
 
 /// Where it listens.
@@ -65,6 +69,9 @@ pub enum ServeError {
     /// TLS or users are not set up as they should be.
     #[error("--web-config-file: {0}")]
     WebConfig(#[from] WebConfigError),
+    /// Metrics cannot be pushed.
+    #[error(transparent)]
+    Push(#[from] PushError),
     /// The host cannot be recorded any more.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -86,6 +93,16 @@ pub fn serve(
     let (mut service, address) = Service::start(serve)?;
     listening(address);
     let outcome = record_with(&config, observer, Some(&mut service));
-    service.stop();
+    for push in service.stop() {
+        let (lost, waiting) = (push.lost_samples(), push.queued_samples);
+        if lost > 0 || waiting > 0 || push.skipped_collections > 0 {
+            observer.warning(&format!(
+                "{}: {} samples were pushed, {lost} lost; {waiting} wait for the next start{}",
+                push.endpoint,
+                push.sent_samples,
+                push.error.map(|why| format!(" ({why})")).unwrap_or_default()
+            ));
+        }
+    }
     Ok(outcome?)
 }

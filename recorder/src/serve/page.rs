@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use aftertrace_schemas::tables::ProbeState;
+use aftertrace_schemas::tables::{ProbeState, PushStats};
 
 use super::shared::View;
 
@@ -64,8 +64,26 @@ pub(super) fn render(view: &View, ready: bool) -> String {
             stats.rounds, stats.failures, stats.skipped
         );
     }
-    html.push_str("</table></body></html>\n");
+    html.push_str("</table>");
+    if !view.pushes.is_empty() {
+        pushes(&mut html, &view.pushes);
+    }
+    html.push_str("</body></html>\n");
     html
+}
+
+fn pushes(html: &mut String, pushes: &[PushStats]) {
+    html.push_str("<h2>Pushed metrics</h2><table><tr><th>Receiver</th><th>Samples sent</th><th>Lost</th>");
+    html.push_str("<th>Waiting</th><th>Last failure</th></tr>");
+    for push in pushes {
+        html.push_str("<tr><td>");
+        escape(html, &push.endpoint);
+        let (sent, lost, waiting) = (push.sent_samples, push.lost_samples(), push.queued_samples);
+        let _ = write!(html, "</td><td>{sent}</td><td>{lost}</td><td>{waiting}</td><td class=\"failed\">");
+        escape(html, push.error.as_deref().unwrap_or_default());
+        html.push_str("</td></tr>");
+    }
+    html.push_str("</table>");
 }
 
 fn row(html: &mut String, name: &str, value: &str) {

@@ -6,12 +6,14 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use aftertrace_schemas::tables::{PushStats, ScrapeFormat};
 use axum::Router;
 use axum::serve::Listener;
 use sd_notify::NotifyState;
 use tokio::sync::oneshot;
 
 use super::http::{Http, ScrapeRequest, Scraped, router};
+use super::push::Pushing;
 use super::shared::Shared;
 use super::tls::TlsListener;
 use super::web_config::WebConfig;
@@ -35,6 +37,7 @@ pub(crate) struct Service {
     thread: Option<JoinHandle<()>>,
     renewed: Option<Instant>,
     watchdog: bool,
+    pushing: Option<Pushing>,
 }
 
 impl Service {
@@ -45,6 +48,7 @@ impl Service {
         let listener = TcpListener::bind(config.listen).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        let pushing = Pushing::start(&config.push)?;
         let listening = Listening { address, tls: web.tls.is_some() };
         let shared = Arc::new(Shared::new());
         let (requests, incoming) = sync_channel(QUEUE);
@@ -66,6 +70,7 @@ impl Service {
             thread: Some(thread),
             renewed: None,
             watchdog: sd_notify::watchdog_enabled().is_some(),
+            pushing,
         };
         Ok((service, listening))
     }
@@ -77,10 +82,19 @@ impl Service {
             // The client may have gone.
             let _ = request.answer.send(Scraped { number, families });
         }
+        if let Some(pushing) = &mut self.pushing
+            && pushing.is_due()
+        {
+            let (_, families) = session.scrape(ScrapeFormat::Push)?;
+            pushing.offer(session.hostname(), families);
+        }
         let is_first = !self.shared.is_ready();
         self.shared.turned();
         if self.renewed.is_none_or(|renewed| renewed.elapsed() >= RENEW) {
             self.renewed = Some(Instant::now());
+            if let Some(pushing) = &self.pushing {
+                session.write_pushes(pushing.stats())?;
+            }
             self.shared.show(session.view());
             // A service manager that cannot be told does its own.
             if is_first {
@@ -92,8 +106,8 @@ impl Service {
         Ok(())
     }
 
-    /// Lets answers that are under way end, and no new ones begin.
-    pub(super) fn stop(mut self) {
+    /// Lets answers that are under way end, and no new ones begin. Says what became of pushed metrics.
+    pub(super) fn stop(mut self) -> Vec<PushStats> {
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
         drop(self.requests);
         if let Some(end) = self.end.take() {
@@ -102,6 +116,7 @@ impl Service {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        self.pushing.map(Pushing::stop).unwrap_or_default()
     }
 }
 

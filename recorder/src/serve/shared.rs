@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use aftertrace_schemas::tables::{ProbeStatus, SourceStats};
+use aftertrace_schemas::tables::{ProbeStatus, PushStats, SourceStats};
 
 use crate::record::Status;
 
@@ -24,6 +24,8 @@ pub(crate) struct View {
     pub(crate) status: Status,
     /// Probes and sources, and why some do not work.
     pub(crate) probes: Vec<ProbeStatus>,
+    /// What became of pushed metrics.
+    pub(crate) pushes: Vec<PushStats>,
     /// What the sources did, with the age of what they said last.
     pub(crate) sources: Vec<(SourceStats, Option<Duration>)>,
 }

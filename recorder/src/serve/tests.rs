@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::push::PushConfig;
 use super::service::Service;
 use super::{ServeConfig, ServeError};
 
@@ -86,7 +87,11 @@ fn certificates(folder: &Path, names: &[&str]) {
 fn serve(folder: &Path, yaml: &str) -> (Service, String) {
     let file = folder.join("web.yml");
     std::fs::write(&file, yaml).unwrap();
-    let config = ServeConfig { listen: "127.0.0.1:0".parse().unwrap(), web_config: Some(file) };
+    let config = ServeConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        web_config: Some(file),
+        push: PushConfig::default(),
+    };
     let (service, listening) = Service::start(&config).unwrap();
     (service, listening.address.to_string())
 }
@@ -103,7 +108,11 @@ fn curl(folder: &Path, arguments: &[&str]) -> Result<String, String> {
 fn refusal(folder: &Path, yaml: &str) -> String {
     let file = folder.join("web.yml");
     std::fs::write(&file, yaml).unwrap();
-    let config = ServeConfig { listen: "127.0.0.1:0".parse().unwrap(), web_config: Some(file) };
+    let config = ServeConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        web_config: Some(file),
+        push: PushConfig::default(),
+    };
     match Service::start(&config) {
         Err(error @ ServeError::WebConfig(_)) => {
             error.to_string().replace(&folder.display().to_string(), "FOLDER")

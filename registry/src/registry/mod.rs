@@ -136,6 +136,7 @@ impl Registry {
             Kind::Ledger(row) => self.recording.ledger(row, &mut Account { limits, drops, time }),
             Kind::BpfProgram(row) => self.recording.program(row, &mut Account { limits, drops, time }),
             Kind::Source(row) => self.recording.source(row, &mut Account { limits, drops, time }),
+            Kind::Push(row) => self.recording.push(row, &mut Account { limits, drops, time }),
             Kind::Recorder(row) => self.recording.recorder(row),
             Kind::File(_) | Kind::LogFile(_) | Kind::Mark(_) => {}
         }

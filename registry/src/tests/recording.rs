@@ -20,6 +20,31 @@ fn ledger(cpu: u32, seen: u64) -> LedgerEntry {
 }
 
 #[test]
+fn what_became_of_pushed_metrics_is_shown_by_receiver_and_cause() {
+    let mut scenario = Scenario::new();
+    scenario.apply(PushStats {
+        endpoint: "https://metrics.example.org/api/v1/write".to_owned(),
+        protocol: PushProtocol::RemoteWrite,
+        sent_samples: 1_000,
+        lost_queue_full: 30,
+        lost_rejected: 4,
+        lost_unwritten: 0,
+        lost_damaged: 0,
+        skipped_collections: 1,
+        retries: 9,
+        queued_batches: 2,
+        queued_samples: 500,
+        queued_bytes: 12_345,
+        oldest: Some(Timestamp(1_700_000_000_500_000_000)),
+        succeeded: None,
+        error: Some("connection refused".to_owned()),
+    });
+    let text = scenario.text();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("aftertrace_push")).collect();
+    insta::assert_debug_snapshot!(lines);
+}
+
+#[test]
 fn accounts_of_kernel_programs_are_sums_over_cpus_of_the_latest_rows() {
     let mut scenario = Scenario::new();
     for (cpu, seen) in [(0, 10), (1, 20), (0, 30), (0, 30)] {

@@ -1,0 +1,195 @@
+//! Metrics pushed to receivers, for hosts that nobody can scrape: Prometheus remote write and OTLP.
+//!
+//! In: what is collected at intervals, in the recording thread, each time at a place in the order of the trace as a
+//! scrape is. Out: requests. One thread encodes and puts batches in a queue on disk for each receiver; a thread for
+//! each receiver sends them. The recording thread waits for neither: what they are too slow for is counted.
+
+mod client;
+mod collection;
+mod endpoint;
+mod otlp;
+mod queue;
+mod remote_write;
+mod sender;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use aftertrace_registry::metrics::Family;
+use aftertrace_schemas::tables::{PushProtocol, PushStats};
+
+use self::client::Client;
+use self::collection::{Collection, Pushed, compare};
+pub use self::endpoint::{Endpoint, Header, NotAHeader, NotAPushUrl, PushUrl, parse_headers};
+use self::queue::Queue;
+pub use self::queue::QueueError;
+use self::sender::Outlet;
+use crate::sources::clock::{Clock, SystemClock};
+
+/// Collections that wait to be encoded at most.
+const WAITING: usize = 2;
+/// What waits at the end is tried for so long, and then left for the next time.
+const LAST_TRY: Duration = Duration::from_secs(3);
+
+/// Where metrics are pushed to, and how.
+#[derive(Debug, Clone)]
+pub struct PushConfig {
+    /// Receivers; none means that nothing is pushed.
+    pub endpoints: Vec<Endpoint>,
+    /// How often.
+    pub interval: Duration,
+    /// Directory of the queues.
+    pub directory: PathBuf,
+    /// Most that waits for one receiver, bytes on disk.
+    pub queue_bytes: u64,
+}
+
+impl Default for PushConfig {
+    /// Pushes nothing.
+    fn default() -> Self {
+        Self {
+            endpoints: Vec::new(),
+            interval: Duration::from_secs(15),
+            directory: PathBuf::from("/var/lib/aftertrace/push"),
+            queue_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Why metrics cannot be pushed.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// There is no queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// There is no thread.
+    #[error("cannot push metrics: {0}")]
+    Thread(io::Error),
+}
+
+/// The recording thread's side.
+#[derive(Debug)]
+pub(super) struct Pushing {
+    interval: Duration,
+    due: Option<Instant>,
+    collections: Option<SyncSender<(String, Collection)>>,
+    outlets: Vec<Arc<Outlet>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pushing {
+    /// Opens the queues and starts the threads; `None` when there is nobody to push to.
+    pub(super) fn start(config: &PushConfig) -> Result<Option<Self>, PushError> {
+        if config.endpoints.is_empty() {
+            return Ok(None);
+        }
+        let (collections, incoming) = sync_channel(WAITING);
+        let mut outlets = Vec::new();
+        let mut threads = Vec::new();
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(PushError::Thread)
+        };
+        for endpoint in &config.endpoints {
+            let queue = Queue::open(&config.directory.join(endpoint.folder()), config.queue_bytes)?;
+            let outlet = Arc::new(Outlet::new(endpoint, queue));
+            let mut client = Client::new(endpoint.clone());
+            let of_thread = Arc::clone(&outlet);
+            threads.push(spawn(
+                "push",
+                Box::new(move || sender::run(&of_thread, |body, samples| client.send(body, samples))),
+            )?);
+            outlets.push(outlet);
+        }
+        let of_thread = outlets.clone();
+        threads.push(spawn("push-encode", Box::new(move || encode(&incoming, &of_thread)))?);
+        Ok(Some(Self {
+            interval: config.interval,
+            due: None,
+            collections: Some(collections),
+            outlets,
+            threads,
+        }))
+    }
+
+    /// Whether it is time to collect; the first time at once.
+    pub(super) fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        if self.due.is_some_and(|due| now < due) {
+            return false;
+        }
+        // Not in step with what was missed: a host that was suspended does not push many times at once.
+        self.due = Some(now + self.interval);
+        true
+    }
+
+    /// Hands over what was collected; when too much waits already, it is counted as skipped.
+    pub(super) fn offer(&mut self, hostname: String, families: Vec<Family>) {
+        let collected_ms = SystemClock.realtime_ns() / 1_000_000;
+        let Some(collections) = &self.collections else { return };
+        match collections.try_send((hostname, Collection { collected_ms, families })) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.outlets.iter().for_each(|outlet| outlet.skip());
+            }
+        }
+    }
+
+    /// What became of all that was pushed.
+    pub(super) fn stats(&self) -> Vec<PushStats> {
+        self.outlets.iter().map(|outlet| outlet.stats()).collect()
+    }
+
+    /// Tries to get rid of what waits. Says what is left and what was lost.
+    pub(super) fn stop(mut self) -> Vec<PushStats> {
+        let until = Instant::now() + LAST_TRY;
+        drop(self.collections.take());
+        while self.threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // A request that is under way ends with the process: its batch is in the queue.
+        self.stats()
+    }
+}
+
+/// Encodes each collection once for each protocol, and queues it for each receiver.
+fn encode(collections: &Receiver<(String, Collection)>, outlets: &[Arc<Outlet>]) {
+    let began_ms = SystemClock.realtime_ns() / 1_000_000;
+    let mut previous: Option<Collection> = None;
+    while let Ok((hostname, collection)) = collections.recv() {
+        let pushed = compare(previous.as_ref(), &collection);
+        let samples = pushed.iter().map(|family| family.len() as u64).sum();
+        let collected_ms = collection.collected_ms;
+        let mut bodies: Vec<(PushProtocol, io::Result<Vec<u8>>)> = Vec::new();
+        for outlet in outlets {
+            let protocol = outlet.protocol();
+            if !bodies.iter().any(|(known, _)| *known == protocol) {
+                bodies.push((protocol, body(protocol, &pushed, collected_ms, began_ms, &hostname)));
+            }
+            match bodies.iter().find(|(known, _)| *known == protocol) {
+                Some((_, Ok(body))) => outlet.push(collected_ms, samples, body),
+                _ => outlet.lose(samples),
+            }
+        }
+        previous = Some(collection);
+    }
+    outlets.iter().for_each(|outlet| outlet.end());
+}
+
+fn body(
+    protocol: PushProtocol,
+    pushed: &[Pushed<'_>],
+    collected_ms: i64,
+    began_ms: i64,
+    hostname: &str,
+) -> io::Result<Vec<u8>> {
+    match protocol {
+        PushProtocol::Otlp => otlp::encode(pushed, collected_ms, began_ms, hostname),
+        _ => remote_write::encode(pushed, collected_ms, hostname).map_err(io::Error::other),
+    }
+}

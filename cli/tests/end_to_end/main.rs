@@ -16,6 +16,7 @@
 mod cgroup;
 mod command_line;
 mod crash;
+mod dashboards;
 mod docker;
 mod ending;
 mod files;

@@ -47,13 +47,23 @@ impl Answer {
 impl Serving {
     /// Starts one on a free port and waits until it is ready; with `record` it also writes a trace.
     pub fn start(flags: &[String], record: bool) -> Self {
+        Self::start_with(flags, record, &[])
+    }
+
+    /// The same with these environment variables.
+    pub fn start_with(flags: &[String], record: bool, environment: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
         let mut command = Command::new(AFTERTRACE);
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         if record {
             command.arg("--record").arg(folder.path().join("trace"));
         }
-        command.args(flags).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .args(flags)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut said = String::new();
         let stderr = process.stderr.as_mut().unwrap();

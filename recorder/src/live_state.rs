@@ -3,11 +3,14 @@
 //! In: every observation, in order. Out: the rows that bring a reader who starts here to the same state.
 //! It is a fold over observations and nothing else, so a segment's snapshot can never disagree with its past.
 
+mod held;
 mod mounts;
+mod processes;
 mod programs;
 mod upstreams;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hash;
 
 use aftertrace_schemas::column::{Ip, Timestamp};
 use aftertrace_schemas::tables::{
@@ -19,46 +22,12 @@ use aftertrace_schemas::{Kind, Observation, UnixNanos};
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
+pub use held::Limits;
+use held::Overflow;
 use mounts::Mounts;
 pub use mounts::{KnownMount, WrittenMount};
 use programs::Programs;
 use upstreams::Upstreams;
-
-/// How much is held at most. What does not fit is counted and misses from later snapshots.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Processes.
-    pub processes: usize,
-    /// Sockets.
-    pub sockets: usize,
-    /// Control groups.
-    pub cgroups: usize,
-    /// Mounts that control groups write to.
-    pub mounts: usize,
-    /// Log files.
-    pub log_files: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { processes: 131_072, sockets: 262_144, cgroups: 65_536, mounts: 16_384, log_files: 16_384 }
-    }
-}
-
-/// Rows that did not fit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Overflow {
-    /// Processes.
-    pub processes: u64,
-    /// Sockets.
-    pub sockets: u64,
-    /// Control groups.
-    pub cgroups: u64,
-    /// Files on mounts, or mounts.
-    pub mounts: u64,
-    /// Log files.
-    pub log_files: u64,
-}
 
 /// What is alive. See the module.
 #[derive(Debug, Default)]
@@ -154,9 +123,9 @@ impl LiveState {
         open.chain(self.upstreams.recent(self.latest))
     }
 
-    /// What did not fit so far.
-    pub fn overflow(&self) -> Overflow {
-        self.overflow
+    /// How many rows did not fit since the last call, by what they were of.
+    pub fn take_overflow(&mut self) -> BTreeMap<&'static str, u64> {
+        self.overflow.take()
     }
 
     /// Learns from an observation.
@@ -171,18 +140,19 @@ impl LiveState {
                 let (most, sockets) = (self.limits.sockets, &self.sockets);
                 let is_open = |id| sockets.contains_key(&id);
                 let fits = self.upstreams.translated(observation.time, row, most, is_open);
-                self.overflow.sockets += u64::from(!fits);
+                self.overflow.unless(fits, "translations");
             }
             Kind::Cgroup(event) => self.apply_cgroup(event),
             Kind::Container(row) => {
-                self.containers.insert(row.cgroup.clone(), row.clone());
+                let fits =
+                    keep(&mut self.containers, row.cgroup.clone(), row.clone(), self.limits.containers);
+                self.overflow.unless(fits, "containers");
             }
             Kind::SystemdUnit(row) => {
-                self.units.insert(row.cgroup.clone(), row.clone());
+                let fits = keep(&mut self.units, row.cgroup.clone(), row.clone(), self.limits.containers);
+                self.overflow.unless(fits, "systemd_units");
             }
-            Kind::NetworkNamespace(row) => {
-                self.namespaces.insert(row.network_namespace, row.clone());
-            }
+            Kind::NetworkNamespace(row) => self.insert_namespace(row),
             Kind::Probe(row) => {
                 self.probes.insert(row.probe.clone(), row.clone());
             }
@@ -206,13 +176,13 @@ impl LiveState {
             }
             Kind::File(event) => {
                 let cgroup = self.processes.get(&event.pid).and_then(|process| process.cgroup.as_deref());
-                if let Some(cgroup) = cgroup
-                    && !self.mounts.opened(event, cgroup, self.limits.mounts)
-                {
-                    self.overflow.mounts += 1;
-                }
+                let fits = cgroup.is_none_or(|cgroup| self.mounts.opened(event, cgroup, self.limits.mounts));
+                self.overflow.unless(fits, "mounts");
             }
-            Kind::Mount(row) => self.overflow.mounts += u64::from(!self.mounts.told(row, self.limits.mounts)),
+            Kind::Mount(row) => {
+                let fits = self.mounts.told(row, self.limits.mounts);
+                self.overflow.unless(fits, "mounts");
+            }
             Kind::FilesystemStats(row) => self.mounts.measured(row),
             Kind::TaskDelays(row) => {
                 if self.is_alive(row.pid, row.process_start_ns) {
@@ -270,48 +240,14 @@ impl LiveState {
         let Some(process_start_ns) = event.process_start_ns else { return };
         match event.kind {
             ProcessEventKind::Start => {
-                // Until it runs a program of its own, a child is a copy of its parent.
                 let parent = event.parent_pid.and_then(|pid| self.processes.get(&pid));
-                let row = ProcessSnapshot {
-                    pid: event.pid,
-                    process_start_ns,
-                    parent_pid: event.parent_pid.unwrap_or_default(),
-                    command: event.command.clone().unwrap_or_default(),
-                    executable: parent.and_then(|parent| parent.executable.clone()),
-                    arguments: parent.map(|parent| parent.arguments.clone()).unwrap_or_default(),
-                    arguments_bytes: parent.map_or(0, |parent| parent.arguments_bytes),
-                    cgroup: event.cgroup.clone(),
-                    uid: event.uid.unwrap_or_default(),
-                    namespace_pid: event.namespace_pid.unwrap_or(event.pid),
-                    pid_namespace: event.pid_namespace,
-                    network_namespace: event.network_namespace,
-                    mount_namespace: event.mount_namespace,
-                };
+                let row = processes::started(event, process_start_ns, parent);
                 self.insert_process(row);
             }
             ProcessEventKind::Exec => {
                 let known =
                     self.processes.get(&event.pid).filter(|row| row.process_start_ns == process_start_ns);
-                let row = ProcessSnapshot {
-                    pid: event.pid,
-                    process_start_ns,
-                    parent_pid: event.parent_pid.or(known.map(|row| row.parent_pid)).unwrap_or_default(),
-                    command: event.command.clone().unwrap_or_default(),
-                    executable: event.executable.clone(),
-                    arguments: event.arguments.clone().unwrap_or_default(),
-                    arguments_bytes: event.arguments_bytes.unwrap_or_default(),
-                    cgroup: event.cgroup.clone().or_else(|| known.and_then(|row| row.cgroup.clone())),
-                    uid: event.uid.or(known.map(|row| row.uid)).unwrap_or_default(),
-                    namespace_pid: event
-                        .namespace_pid
-                        .or(known.map(|row| row.namespace_pid))
-                        .unwrap_or(event.pid),
-                    pid_namespace: event.pid_namespace.or(known.and_then(|row| row.pid_namespace)),
-                    network_namespace: event
-                        .network_namespace
-                        .or(known.and_then(|row| row.network_namespace)),
-                    mount_namespace: event.mount_namespace.or(known.and_then(|row| row.mount_namespace)),
-                };
+                let row = processes::replaced(event, process_start_ns, known);
                 self.programs.replaced(event.pid);
                 self.insert_process(row);
             }
@@ -334,11 +270,13 @@ impl LiveState {
             TcpEventKind::Accept => SocketKind::Inbound,
             TcpEventKind::ListenClose | TcpEventKind::Close | TcpEventKind::ConnectError => {
                 let socket = self.sockets.swap_remove(&event.connection_id);
-                self.upstreams.closed(time, event.connection_id, socket.as_ref());
+                let fits = self.upstreams.closed(time, event.connection_id, socket.as_ref());
+                self.overflow.unless(fits, "peers");
                 if let (TcpEventKind::ConnectError, Some(ip), Some(pid), Some(namespace)) =
                     (event.kind, event.remote_ip, event.pid, event.network_namespace)
                 {
-                    self.upstreams.failed(time, namespace, ip, pid);
+                    let fits = self.upstreams.failed(time, namespace, ip, pid);
+                    self.overflow.unless(fits, "peers");
                 }
                 return;
             }
@@ -374,11 +312,9 @@ impl LiveState {
         let key = (event.hierarchy_id, event.cgroup_id);
         match event.kind {
             CgroupEventKind::Existing | CgroupEventKind::Created => {
-                if self.cgroups.len() >= self.limits.cgroups && !self.cgroups.contains_key(&key) {
-                    self.overflow.cgroups += 1;
-                    return;
-                }
-                self.cgroups.insert(key, CgroupEvent { kind: CgroupEventKind::Existing, ..event.clone() });
+                let row = CgroupEvent { kind: CgroupEventKind::Existing, ..event.clone() };
+                let fits = keep_unordered(&mut self.cgroups, key, row, self.limits.cgroups);
+                self.overflow.unless(fits, "cgroups");
             }
             CgroupEventKind::Removed => {
                 self.cgroups.swap_remove(&key);
@@ -400,67 +336,57 @@ impl LiveState {
     }
 
     fn insert_process(&mut self, row: ProcessSnapshot) {
-        if self.processes.len() >= self.limits.processes && !self.processes.contains_key(&row.pid) {
-            self.overflow.processes += 1;
-            return;
-        }
-        self.processes.insert(row.pid, row);
+        let fits = keep_unordered(&mut self.processes, row.pid, row, self.limits.processes);
+        self.overflow.unless(fits, "processes");
     }
 
     fn insert_log_file(&mut self, row: LogFile) {
         let key = (row.cgroup.clone(), row.path.clone());
-        if self.log_files.len() >= self.limits.log_files && !self.log_files.contains_key(&key) {
-            self.overflow.log_files += 1;
-            return;
-        }
-        self.log_files.insert(key, row);
+        let fits = keep(&mut self.log_files, key, row, self.limits.log_files);
+        self.overflow.unless(fits, "log_files");
     }
 
     fn insert_socket(&mut self, row: SocketSnapshot) {
-        if self.sockets.len() >= self.limits.sockets && !self.sockets.contains_key(&row.connection_id) {
-            self.overflow.sockets += 1;
-            return;
-        }
-        self.sockets.insert(row.connection_id, row);
+        let fits = keep_unordered(&mut self.sockets, row.connection_id, row, self.limits.sockets);
+        self.overflow.unless(fits, "sockets");
     }
+
+    fn insert_namespace(&mut self, row: &NetworkNamespace) {
+        // No event tells that one is gone: those in which no process and no socket is left are forgotten when there
+        // are too many.
+        if self.namespaces.len() >= self.limits.namespaces {
+            let of_processes = self.processes.values().filter_map(|process| process.network_namespace);
+            let used: BTreeSet<u32> =
+                of_processes.chain(self.sockets.values().map(|socket| socket.network_namespace)).collect();
+            self.namespaces.retain(|namespace, _| used.contains(namespace));
+        }
+        let fits = keep(&mut self.namespaces, row.network_namespace, row.clone(), self.limits.namespaces);
+        self.overflow.unless(fits, "namespaces");
+    }
+}
+
+/// Inserts, or replaces what is there. Says whether it fits.
+fn keep<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: V, most: usize) -> bool {
+    let fits = map.len() < most || map.contains_key(&key);
+    if fits {
+        map.insert(key, value);
+    }
+    fits
+}
+
+/// The same.
+fn keep_unordered<K: Hash + Eq, V>(
+    map: &mut IndexMap<K, V, FxBuildHasher>,
+    key: K,
+    value: V,
+    most: usize,
+) -> bool {
+    let fits = map.len() < most || map.contains_key(&key);
+    if fits {
+        map.insert(key, value);
+    }
+    fits
 }
 
 #[cfg(test)]
-mod tests {
-    use aftertrace_schemas::tables::LogFile;
-
-    use super::*;
-
-    #[test]
-    fn a_segment_begins_with_how_far_the_logs_of_live_containers_were_read() {
-        let mut live = LiveState::new(Limits { log_files: 2, ..Limits::default() });
-        let mut apply = |kind: Kind| live.apply(&Observation { seq: 0, time: 0, kind });
-        let group = |kind| CgroupEvent {
-            kind,
-            hierarchy_id: 1,
-            cgroup_id: 2,
-            path: "/docker/a".to_owned(),
-            pid: None,
-            process_start_ns: None,
-            process_cgroup: None,
-        };
-        let file = |path: &str, offset| LogFile {
-            cgroup: "/docker/a".to_owned(),
-            source: "stdout/stderr".to_owned(),
-            path: path.to_owned(),
-            inode: 7,
-            offset,
-        };
-        apply(Kind::Cgroup(group(CgroupEventKind::Created)));
-        for row in [file("/one", 10), file("/one", 30), file("/two", 5), file("/three", 1)] {
-            apply(Kind::LogFile(row));
-        }
-        let files = |live: &LiveState| {
-            live.snapshot().filter(|row| matches!(row, Kind::LogFile(_))).collect::<Vec<_>>()
-        };
-        assert_eq!(files(&live), [Kind::LogFile(file("/one", 30)), Kind::LogFile(file("/two", 5))]);
-        assert_eq!(live.overflow().log_files, 1);
-        live.apply(&Observation { seq: 0, time: 0, kind: Kind::Cgroup(group(CgroupEventKind::Removed)) });
-        assert!(files(&live).is_empty());
-    }
-}
+mod tests;

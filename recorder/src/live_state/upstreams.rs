@@ -28,33 +28,32 @@ pub(super) struct Upstreams {
 }
 
 impl Upstreams {
-    /// A connection was tried, is open, or was closed.
-    pub(super) fn used(&mut self, time: UnixNanos, socket: &SocketSnapshot) {
-        if socket.kind != SocketKind::Outbound {
-            return;
-        }
-        if let Some(ip) = self.peer(socket) {
-            self.touch(time, (socket.network_namespace, ip), socket.pid);
+    /// A connection was tried, is open, or was closed. Returns false when there are too many peers.
+    pub(super) fn used(&mut self, time: UnixNanos, socket: &SocketSnapshot) -> bool {
+        match self.peer(socket).filter(|_| socket.kind == SocketKind::Outbound) {
+            Some(ip) => self.touch(time, (socket.network_namespace, ip), socket.pid),
+            None => true,
         }
     }
 
-    fn touch(&mut self, time: UnixNanos, peer: (u32, Ip), pid: u32) {
+    fn touch(&mut self, time: UnixNanos, peer: (u32, Ip), pid: u32) -> bool {
         if self.recent.len() >= MOST && !self.recent.contains_key(&peer) {
             if time.saturating_sub(self.tidied) < TIDY_INTERVAL_NS {
-                return;
+                return false;
             }
             self.tidied = time;
             self.recent.retain(|_, (_, used)| time.saturating_sub(*used) <= MEMORY_NS);
             if self.recent.len() >= MOST {
-                return;
+                return false;
             }
         }
         self.recent.insert(peer, (pid, time));
+        true
     }
 
-    /// A connect failed.
-    pub(super) fn failed(&mut self, time: UnixNanos, namespace: u32, ip: Ip, pid: u32) {
-        self.touch(time, (namespace, ip), pid);
+    /// A connect failed. Returns as [`Self::used`] does.
+    pub(super) fn failed(&mut self, time: UnixNanos, namespace: u32, ip: Ip, pid: u32) -> bool {
+        self.touch(time, (namespace, ip), pid)
     }
 
     /// The destination of a connection was translated. Returns false when there are more than `most`.
@@ -77,12 +76,16 @@ impl Upstreams {
         fits
     }
 
-    /// A connection is over.
-    pub(super) fn closed(&mut self, time: UnixNanos, connection_id: u64, socket: Option<&SocketSnapshot>) {
-        if let Some(socket) = socket {
-            self.used(time, socket);
-        }
+    /// A connection is over. Returns as [`Self::used`] does.
+    pub(super) fn closed(
+        &mut self,
+        time: UnixNanos,
+        connection_id: u64,
+        socket: Option<&SocketSnapshot>,
+    ) -> bool {
+        let fits = socket.is_none_or(|socket| self.used(time, socket));
         self.mappings.swap_remove(&connection_id);
+        fits
     }
 
     /// Translations of open connections.

@@ -14,6 +14,7 @@ mod logs;
 mod measuring;
 mod observe;
 mod process_cgroups;
+mod reports;
 mod scope;
 mod scrape;
 mod session;

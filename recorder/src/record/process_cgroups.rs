@@ -50,6 +50,11 @@ impl ProcessCgroups {
         }
     }
 
+    /// How many paths could not be kept since the last call.
+    pub(super) fn take_overflow(&mut self) -> u64 {
+        self.paths.take_overflow()
+    }
+
     /// Whether containers are looked for in this hierarchy.
     pub(super) fn decides(&self, hierarchy_id: u32) -> bool {
         self.controllers.contains_key(&hierarchy_id)

@@ -3,11 +3,8 @@
 use std::time::{Duration, Instant};
 
 use aftertrace_schemas::Kind;
-use aftertrace_schemas::column::Timestamp;
 use aftertrace_schemas::manifest::Anchor;
-use aftertrace_schemas::tables::{
-    BpfProgramStats, CgroupEventKind, Loss, Mark, MarkKind, PushStats, RecorderStats, TcpEventKind,
-};
+use aftertrace_schemas::tables::{CgroupEventKind, Mark, MarkKind, PushStats, TcpEventKind};
 
 use super::accounts::Accounts;
 use super::containers::Containers;
@@ -25,14 +22,14 @@ use crate::config::RecordConfig;
 use crate::kernel::Kernel;
 use crate::live_state::LiveState;
 use crate::sequencer::Sequencer;
+use crate::sources::Roots;
 use crate::sources::cgroups::Hierarchies;
 use crate::sources::clock::{Clock, ClockWatch, SystemClock};
 use crate::sources::command_cgroup::CommandCgroup;
 use crate::sources::delays::switch::SwitchedOn;
 use crate::sources::namespaces::NamespaceSource;
-use crate::sources::nat::{self, NatRequest, NatSource};
+use crate::sources::nat::{NatRequest, NatSource};
 use crate::sources::processes::ProcessSource;
-use crate::sources::{Roots, own};
 use crate::trace::{TraceWriter, WriterStats};
 
 /// Observations wait so long for what belongs before them: records of other CPUs, the answer of a container runtime.
@@ -230,80 +227,6 @@ impl Session<'_> {
         self.emit_now(Kind::Mark(Mark { kind, segment, detail: detail.map(str::to_owned) }))
     }
 
-    /// Writes the accounts and what was lost: those that changed, or all.
-    pub(super) fn write_accounts(&mut self, all: bool) -> Result<(), RecordError> {
-        let ledger = self.kernel.ledger();
-        let costs = self.kernel.program_costs();
-        let now = self.anchor.unix_ns(SystemClock.boot_ns());
-        let missed = costs.iter().map(|cost| (cost.program, cost.missed));
-        let mut rows = self.accounts.losses(&ledger, missed, now);
-        let writer = self.sinks.writer.as_mut();
-        rows.extend(writer.map(TraceWriter::take_losses).unwrap_or_default().into_iter().map(Kind::Loss));
-        rows.extend(self.accounts.rows(&ledger, all));
-        for row in rows {
-            self.emit_now(row)?;
-        }
-        Ok(())
-    }
-
-    /// Writes what the recorder and its kernel programs cost, and the clocks.
-    pub(super) fn write_own_statistics(&mut self) -> Result<(), RecordError> {
-        for cost in self.kernel.program_costs() {
-            self.emit_now(Kind::BpfProgram(BpfProgramStats {
-                program: cost.program.to_owned(),
-                runs: cost.run_count,
-                run_time_ns: cost.run_time_ns,
-                missed: cost.missed,
-            }))?;
-        }
-        for row in self.measuring.take_stats(false) {
-            self.emit_now(Kind::Source(row))?;
-        }
-        let stats = self.writer_stats();
-        let own = own::usage(&self.roots);
-        let row = RecorderStats {
-            cpu_user_ns: own.cpu_user_ns,
-            cpu_system_ns: own.cpu_system_ns,
-            resident_bytes: own.resident_bytes,
-            kernel_memory_bytes: self.kernel.memory_bytes(),
-            observations: self.sinks.count(),
-            trace_bytes: stats.disk_bytes,
-            queued_batches: stats.queued_batches,
-            processes: u32::try_from(self.live.processes().len()).unwrap_or(u32::MAX),
-            sockets: u32::try_from(self.live.sockets().len()).unwrap_or(u32::MAX),
-            waiting_observations: Some(u32::try_from(self.sequencer.len()).unwrap_or(u32::MAX)),
-            longest_wait_ns: Some(std::mem::take(&mut self.longest_wait_ns)),
-        };
-        self.emit_now(Kind::Recorder(row))?;
-        let sync = self.clock.sample();
-        self.emit_now(Kind::ClockSync(sync))
-    }
-
-    /// Measurements that were due while the one before had not ended: files of the host took too long. And
-    /// connections whose translation was not asked for.
-    fn report_losses_of_sources(&mut self) -> Result<(), RecordError> {
-        let now = self.anchor.unix_ns(SystemClock.boot_ns());
-        let interval_ns = i64::try_from(self.config.interval.as_nanos()).unwrap_or(i64::MAX);
-        let of_nat = self.nat.take_losses();
-        let skipped = self.measuring.take_skipped();
-        let losses = skipped.into_iter().map(|(source, lost)| (source, "deadline", lost)).chain([
-            (nat::SOURCE, "queue_full", of_nat.queue_full),
-            (nat::SOURCE, "deadline", of_nat.deadline),
-            (nat::SOURCE, "namespace_gone", of_nat.namespace_gone),
-        ]);
-        for (source, cause, lost) in losses.filter(|(_, _, lost)| *lost > 0) {
-            self.emit_now(Kind::Loss(Loss {
-                source: format!("source/{source}"),
-                cause: cause.to_owned(),
-                subject: None,
-                lost,
-                from: Timestamp(now.saturating_sub(interval_ns)),
-                to: Timestamp(now),
-            }))?;
-        }
-        Ok(())
-    }
-
     /// Reads the counters of open connections; compares with what should be alive once its time has come.
     pub(super) fn sweep(&mut self) -> Result<(), RecordError> {
         let mut sweep = Sweep { began_ns: SystemClock.boot_ns(), ..Sweep::default() };
@@ -357,7 +280,7 @@ impl Session<'_> {
         only_processes && self.config.command.is_empty() && self.live.processes().next().is_none()
     }
 
-    fn writer_stats(&self) -> WriterStats {
+    pub(super) fn writer_stats(&self) -> WriterStats {
         self.sinks.writer.as_ref().map(TraceWriter::stats).unwrap_or_default()
     }
 

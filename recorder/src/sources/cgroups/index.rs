@@ -91,8 +91,8 @@ impl CgroupPathIndex {
         self.paths.is_empty()
     }
 
-    /// Groups that did not fit.
-    pub fn overflow(&self) -> u64 {
-        self.overflow
+    /// How many did not fit since the last call.
+    pub fn take_overflow(&mut self) -> u64 {
+        std::mem::take(&mut self.overflow)
     }
 }

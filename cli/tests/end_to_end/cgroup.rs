@@ -39,8 +39,7 @@ impl Cgroup {
     /// A command that is in the group before it runs its program.
     pub fn command(&self, words: &[String]) -> Command {
         let mut command = Command::new("/bin/sh");
-        let enter = format!("echo 0 > {}/cgroup.procs; exec \"$@\"", self.directory().display());
-        command.args(["-c", &enter, "sh"]).args(words);
+        command.args(["-c", "echo 0 > \"$0\"/cgroup.procs; exec \"$@\""]).arg(self.directory()).args(words);
         command
     }
 

@@ -19,6 +19,7 @@ mod crash;
 mod dashboards;
 mod docker;
 mod ending;
+mod faults;
 mod files;
 mod limits;
 mod logs;

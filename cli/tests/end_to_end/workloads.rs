@@ -40,6 +40,18 @@ fn connections() {
     assert!(TcpStream::connect(address).is_err());
 }
 
+/// Connects to 5,000 addresses at which nobody listens.
+#[test]
+#[ignore = "a workload for a recording"]
+fn refused_by_5000() {
+    // A port that was free a moment ago.
+    let port = listen("127.0.0.1").local_addr().unwrap().port();
+    for place in 1..=5_000_u32 {
+        let address = std::net::Ipv4Addr::from(u32::from(std::net::Ipv4Addr::new(127, 9, 0, 0)) + place);
+        assert!(TcpStream::connect((address, port)).is_err());
+    }
+}
+
 /// In a network namespace of its own: three connections to a service's address that lead to its server, and one
 /// straight to the server; all are open until the kernel's connection tracking was listed.
 #[test]

@@ -72,6 +72,32 @@ fn where_the_kernel_tells_nothing_files_are_looked_at_at_intervals() {
 }
 
 #[test]
+fn files_that_came_and_went_between_two_looks_are_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.log");
+    writeln!(append(&path), "from before").unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    let mut logs = Logs::start(LogConfig { polls: true, ..LogConfig::default() });
+    logs.follow(vec![host_file(&path)]);
+    writeln!(append(&path), "line 0").unwrap();
+    logs.wait_lines(1);
+    // Of these files, each with a line, three are left.
+    for number in 1..=10 {
+        writeln!(rotate(&path, 2), "line {number}").unwrap();
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    logs.wait_lines(4);
+    let rows = logs.finish();
+    // How many of them were seen depends on when it was looked; the others are counted.
+    assert_eq!(rows.lines.len() as u64 + rows.lost(), 11, "{:?}", rows.losses);
+    assert!(
+        rows.lost() >= 1 && rows.losses.iter().all(|loss| loss.cause == "unread_file"),
+        "{:?}",
+        rows.losses
+    );
+}
+
+#[test]
 fn a_file_from_before_is_read_from_its_end_and_a_later_one_from_its_beginning() {
     let directory = tempfile::tempdir().unwrap();
     let (old, new) = (directory.path().join("old"), directory.path().join("new"));

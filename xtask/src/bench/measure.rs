@@ -88,17 +88,19 @@ fn watch(command: &mut Command) -> Result<Sample> {
     }
 }
 
-fn read(process: &str, file: &str) -> String {
+/// A file of a process; empty when it is gone.
+pub(super) fn read(process: &str, file: &str) -> String {
     fs::read_to_string(format!("{process}/{file}")).unwrap_or_default()
 }
 
 /// User and system time, the 14th and 15th field; the second may hold blanks and ends with a parenthesis.
-fn cpu_ns(stat: &str) -> u64 {
+pub(super) fn cpu_ns(stat: &str) -> u64 {
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>() * TICK_NS
 }
 
-fn peak_bytes(status: &str) -> u64 {
+/// `VmHWM` of /proc/PID/status.
+pub(super) fn peak_bytes(status: &str) -> u64 {
     number_after(status, "VmHWM:").unwrap_or(0) * 1024
 }
 

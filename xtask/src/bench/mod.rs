@@ -5,6 +5,7 @@
 
 mod contender;
 mod measure;
+mod serve;
 mod statistics;
 mod table;
 
@@ -12,7 +13,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::artifacts::{self, Profile};
 use crate::{host, setup};
@@ -24,12 +25,16 @@ Needs root, and a host that does nothing else. The first optimised build takes a
 
 Examples:
   sudo -E cargo xtask bench
-  sudo -E cargo xtask bench --rounds 1 --contenders alone,aftertrace --output /tmp/quick.md";
+  sudo -E cargo xtask bench --rounds 1 --contenders alone,aftertrace --output /tmp/quick.md
+  sudo -E cargo xtask bench serve";
 
 /// How much to measure.
 #[derive(Args)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    /// What else to measure.
+    #[command(subcommand)]
+    what: Option<What>,
     /// Rounds; each runs every contender once.
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -51,6 +56,13 @@ pub(crate) struct Options {
     /// Where the table goes.
     #[arg(long, default_value = "docs/benchmarks.md", value_name = "FILE")]
     output: PathBuf,
+}
+
+/// What else can be measured.
+#[derive(Subcommand)]
+enum What {
+    /// What `aftertrace serve` costs, and how long its scrapes take, also in trouble; writes docs/benchmarks-serve.md.
+    Serve(serve::Options),
 }
 
 /// Something to do a known number of times.
@@ -98,6 +110,9 @@ pub(crate) struct Outcome {
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(host::is_root(), "attaching to tracepoints needs root; run: sudo -E cargo xtask bench");
     setup::ensure(setup::Purpose::Bench)?;
+    if let Some(What::Serve(options)) = &options.what {
+        return serve::run(options);
+    }
     let aftertrace = match &options.aftertrace {
         Some(path) => path.clone(),
         None if options.contenders.contains(&Contender::Aftertrace) => {

@@ -39,7 +39,11 @@ pub(super) fn document(outcomes: &[Outcome], rounds: u32) -> Result<String> {
     Ok(text)
 }
 
-fn host() -> Result<String> {
+/// This host, in words.
+///
+/// # Errors
+/// When its description cannot be read.
+pub(super) fn host() -> Result<String> {
     let cpus = fs::read_to_string("/proc/cpuinfo")?;
     let model = cpus
         .lines()

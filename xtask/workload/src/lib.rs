@@ -5,6 +5,7 @@
 //! containers and units. The binary `workload` runs them; the checks read the expected counts from here.
 
 pub mod containerd;
+pub mod crowd;
 pub mod docker;
 pub mod frame;
 pub mod lifecycle;

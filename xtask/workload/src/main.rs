@@ -3,7 +3,7 @@
 //! `workload lifecycle DIR`, `workload demo DIR SECONDS`, `workload connections COUNT PAIRS`, `workload execs COUNT`:
 //! the storms print
 //! `elapsed_ns=N` when they are done and then stay for `LINGER_MS` (environment), so that whoever measures others
-//! can read their last numbers.
+//! can read their last numbers. `workload listen` and `workload connect COUNT PORT` go on until their input ends.
 
 mod guest;
 
@@ -14,10 +14,10 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aftertrace_workload::{lifecycle, storm};
+use aftertrace_workload::{crowd, lifecycle, storm};
 
-const USAGE: &str =
-    "usage: workload lifecycle DIR | demo DIR SECONDS | connections COUNT PAIRS | execs COUNT | noop | sleep";
+const USAGE: &str = "usage: workload lifecycle DIR | demo DIR SECONDS | connections COUNT PAIRS | execs COUNT | listen | \
+     connect COUNT PORT | noop | sleep";
 
 fn main() -> ExitCode {
     if std::process::id() == 1 {
@@ -47,6 +47,8 @@ fn run(words: &[&str]) -> io::Result<()> {
         ["demo", dir, seconds] => demo(Path::new(dir), Duration::from_secs(number(seconds)?)),
         ["connections", count, pairs] => finish(storm::connections(number(count)?, number(pairs)?)?),
         ["execs", count] => finish(storm::execs(number(count)?, &env::current_exe()?)?),
+        ["listen"] => crowd::listen(),
+        ["connect", count, port] => crowd::connect(number(count)?, number(port)? as u16),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, USAGE)),
     }
 }

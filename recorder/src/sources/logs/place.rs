@@ -133,6 +133,12 @@ pub(super) fn facts(file: impl AsFd) -> io::Result<(Facts, bool)> {
     Ok((Facts { id, size: stat.stx_size }, is_file))
 }
 
+/// When an open file lost its last name; `None` while it has one.
+pub(super) fn removed_at(file: impl AsFd) -> Option<i64> {
+    let stat = rustix::fs::fstat(file).ok().filter(|stat| stat.st_nlink == 0)?;
+    stat.st_ctime.checked_mul(1_000_000_000)?.checked_add(i64::try_from(stat.st_ctime_nsec).ok()?)
+}
+
 /// The time by the clock that files are dated with.
 pub(super) fn file_clock_ns() -> i64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);

@@ -15,7 +15,7 @@ use super::FileTarget;
 use super::decode::{Decoder, Logged};
 use super::lines::{Line, Lines};
 use super::outlet::LINE_BYTES;
-use super::place::{FileId, Places, facts, link};
+use super::place::{FileId, Places, facts, link, removed_at};
 use super::watch::{FollowId, Watches};
 
 /// Bytes of a line of the file: with what Docker writes around its pieces of 16 KiB.
@@ -75,6 +75,8 @@ pub(super) struct Tail {
     floor: Option<i64>,
     /// Files beside it are looked for once more: they were being renamed while they were listed.
     looks_again: bool,
+    /// Files that came and went between two looks.
+    unread_files: u64,
     /// Why it cannot be read.
     pub(super) problem: Option<String>,
     /// Nobody tells when it changes.
@@ -100,6 +102,7 @@ impl Tail {
             seen: VecDeque::new(),
             floor,
             looks_again: false,
+            unread_files: 0,
             problem: None,
             is_polled: false,
         }
@@ -150,6 +153,7 @@ impl Tail {
             Ok((file, facts)) => {
                 let (offset, skips) =
                     if is_first { self.first_offset(&file, facts.id, facts.size) } else { (0, false) };
+                let removed = self.current.as_ref().and_then(|opened| removed_at(&opened.file));
                 if let Some(opened) = self.current.take() {
                     self.older.push_back(Opened { last_data: now, ..opened });
                 }
@@ -158,6 +162,9 @@ impl Tail {
                 if !is_first || offset == 0 && facts.id.born >= self.floor {
                     self.take_up_siblings(places, watches.as_deref_mut(), now);
                     self.looks_again = true;
+                }
+                if let Some(removed) = removed {
+                    self.unread_files += self.gone_since(removed, facts.id);
                 }
                 self.current = Some(self.opened(file, facts.id, offset, skips, watches, now));
                 true
@@ -227,6 +234,21 @@ impl Tail {
             self.older.push_back(opened);
         }
         any
+    }
+
+    /// How many files at least came and went that nobody opened, when the one that was read was removed then and `id` is
+    /// the newest. A rotation removes the oldest file and makes a new one; of each file that was made by a later
+    /// rotation, another one has gone as well, and all that were there before are in here.
+    fn gone_since(&self, removed: i64, id: FileId) -> u64 {
+        let found = self.older.iter().map(|opened| opened.id).chain([id]);
+        let rotations = found.filter(|id| id.born.is_some_and(|born| born >= removed)).count();
+        // The first of these is of the rotation that removed the file.
+        rotations.saturating_sub(1) as u64
+    }
+
+    /// Files, since the last call, that came and went between two looks: what was in them is lost.
+    pub(super) fn take_unread_files(&mut self) -> u64 {
+        std::mem::take(&mut self.unread_files)
     }
 
     fn remember(&mut self, id: FileId) {

@@ -178,8 +178,12 @@ impl Worker {
     }
 
     fn look(&mut self, id: FollowId, now: Instant) -> bool {
-        let Some(followed) = self.followed.get_mut(&id) else { return false };
-        followed.tail.look(&self.places, self.watches.as_mut(), now)
+        let Some(Followed { tail, .. }) = self.followed.get_mut(&id) else { return false };
+        let is_new = tail.look(&self.places, self.watches.as_mut(), now);
+        for _ in 0..tail.take_unread_files() {
+            self.outlet.lose(Some(&tail.target.cgroup), "unread_file", SystemClock.boot_ns());
+        }
+        is_new
     }
 
     /// A turn for each file that may have something. One that has more stays dirty.

@@ -88,13 +88,11 @@ fn files_that_came_and_went_between_two_looks_are_counted() {
     }
     logs.wait_lines(4);
     let rows = logs.finish();
-    // How many of them were seen depends on when it was looked; the others are counted.
-    assert_eq!(rows.lines.len() as u64 + rows.lost(), 11, "{:?}", rows.losses);
-    assert!(
-        rows.lost() >= 1 && rows.losses.iter().all(|loss| loss.cause == "unread_file"),
-        "{:?}",
-        rows.losses
-    );
+    // How many of them were seen depends on when it was looked. Of the others nothing is left to count them by, so that
+    // some were missed is told of with as many as must have been.
+    assert!(rows.lines.len() as u64 + rows.lost() <= 11, "{:?}", rows.losses);
+    assert!(rows.lost() >= 1, "{} lines", rows.lines.len());
+    assert!(rows.losses.iter().all(|loss| loss.cause == "unread_file"), "{:?}", rows.losses);
 }
 
 #[test]

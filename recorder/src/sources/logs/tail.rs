@@ -50,6 +50,17 @@ pub(super) struct Position {
     pub(super) offset: u64,
 }
 
+/// What was taken up of the files beside one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Siblings {
+    /// There are none.
+    None,
+    /// Those that are oldest.
+    Some,
+    /// All of them.
+    All,
+}
+
 /// Where a file that is there already is read from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Begin {
@@ -140,7 +151,8 @@ impl Tail {
             }
         };
         if self.current.as_ref().is_some_and(|opened| opened.id == id) {
-            return std::mem::take(&mut self.looks_again) && self.take_up_siblings(places, watches, now);
+            return std::mem::take(&mut self.looks_again)
+                && self.take_up_siblings(places, watches, now) != Siblings::None;
         }
         if let Some(place) = self.older.iter().position(|opened| opened.id == id) {
             // It was away for a moment.
@@ -159,12 +171,18 @@ impl Tail {
                 }
                 self.remember(facts.id);
                 // One that is new may have been rotated before it was looked at for the first time.
+                let mut siblings = Siblings::None;
                 if !is_first || offset == 0 && facts.id.born >= self.floor {
-                    self.take_up_siblings(places, watches.as_deref_mut(), now);
+                    siblings = self.take_up_siblings(places, watches.as_deref_mut(), now);
                     self.looks_again = true;
                 }
                 if let Some(removed) = removed {
                     self.unread_files += self.gone_since(removed, facts.id);
+                }
+                if siblings == Siblings::Some {
+                    // The others come before this one.
+                    self.forget(facts.id);
+                    return true;
                 }
                 self.current = Some(self.opened(file, facts.id, offset, skips, watches, now));
                 true
@@ -207,10 +225,10 @@ impl Tail {
     }
 
     /// Opens files that had the name between two looks, in the order of their births.
-    fn take_up_siblings(&mut self, places: &Places, watches: Option<&mut Watches>, now: Instant) -> bool {
+    fn take_up_siblings(&mut self, places: &Places, watches: Option<&mut Watches>, now: Instant) -> Siblings {
         let mut watches = watches;
-        let Some(floor) = self.floor else { return false };
-        let Ok(found) = siblings(places, &self.target) else { return false };
+        let Some(floor) = self.floor else { return Siblings::None };
+        let Ok(found) = siblings(places, &self.target) else { return Siblings::None };
         let mut born_since: Vec<(i64, File, FileId)> = Vec::new();
         for path in found {
             if let Ok((file, facts)) = places.open(&self.target.place, &path)
@@ -223,7 +241,11 @@ impl Tail {
             }
         }
         born_since.sort_by_key(|(born, ..)| *born);
-        let any = !born_since.is_empty();
+        let outcome = match born_since.len() {
+            0 => Siblings::None,
+            count if count <= SIBLINGS => Siblings::All,
+            _ => Siblings::Some,
+        };
         for (_, file, id) in born_since.into_iter().take(SIBLINGS) {
             self.remember(id);
             let offset = match self.begin {
@@ -233,7 +255,7 @@ impl Tail {
             let opened = self.opened(file, id, offset, false, watches.as_deref_mut(), now);
             self.older.push_back(opened);
         }
-        any
+        outcome
     }
 
     /// How many files at least came and went that nobody opened, when the one that was read was removed then and `id` is
@@ -249,6 +271,11 @@ impl Tail {
     /// Files, since the last call, that came and went between two looks: what was in them is lost.
     pub(super) fn take_unread_files(&mut self) -> u64 {
         std::mem::take(&mut self.unread_files)
+    }
+
+    /// A file was not read after all.
+    fn forget(&mut self, id: FileId) {
+        self.seen.retain(|seen| *seen != id);
     }
 
     fn remember(&mut self, id: FileId) {

@@ -122,7 +122,10 @@ fn of_5000_destinations_and_hostile_names_a_page_comes_that_promtool_reads_and_n
         .unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{}", describe(&output));
     let trace = serving.stop();
-    trace.assert_whole();
+    // More peers than are held at a time are not all asked for echoes, which is told; nothing else is amiss.
+    let (_, report) = trace.verify();
+    let gaps = report["gaps"].as_array().unwrap();
+    assert!(gaps.iter().all(|gap| gap["what"] == "live_state: limit (peers)"), "{report:#}");
     let output = verify_against(&trace.path(), &saved);
     assert!(output.status.success(), "{}", describe(&output));
 }

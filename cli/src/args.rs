@@ -126,6 +126,10 @@ pub(crate) struct CaptureArgs {
     /// Send no echo requests (ICMP, ICMPv6) to the peers that are connected to: no round-trip times of the network.
     #[arg(long)]
     pub(crate) no_ping: bool,
+    /// Keep every capability. Otherwise threads give up what their work does not take, and the page of `serve` and the
+    /// probe row `capabilities` tell what is left; this helps to find out whether a failure is due to that.
+    #[arg(long)]
+    pub(crate) keep_capabilities: bool,
 }
 
 /// Where `--help` has the flags of [`CloudArgs`]: on each, since a heading of the group would take in all that follow.

@@ -79,6 +79,7 @@ pub(crate) fn capture(arguments: CaptureArgs, output: Option<PathBuf>) -> anyhow
     };
     config.set_sysctls = arguments.set_sysctls;
     config.ping = !arguments.no_ping;
+    config.keep_capabilities = arguments.keep_capabilities;
     Ok(config)
 }
 

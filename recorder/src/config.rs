@@ -47,6 +47,8 @@ pub struct RecordConfig {
     pub set_sysctls: bool,
     /// Whether to send echo requests to the peers of outbound connections, for round-trip times.
     pub ping: bool,
+    /// Whether to keep all capabilities, instead of giving up those that are not needed any more.
+    pub keep_capabilities: bool,
     /// Whether to switch on the kernel's own accounting of BPF run time while recording.
     pub bpf_statistics: bool,
 }
@@ -72,6 +74,7 @@ impl RecordConfig {
             mount_tracefs: false,
             set_sysctls: false,
             ping: true,
+            keep_capabilities: false,
             bpf_statistics: true,
         }
     }

@@ -3,6 +3,7 @@
 //! In: kernel events from `kernel`, snapshots from `sources`. Out: one ordered stream of observations, which
 //! `trace` writes to disk. [`record::record`] is the whole job; what the observations mean is not known here.
 
+pub mod capabilities;
 pub mod command;
 pub mod config;
 pub mod kernel;

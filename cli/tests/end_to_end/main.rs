@@ -13,6 +13,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod capabilities;
 mod cgroup;
 mod command_line;
 mod crash;

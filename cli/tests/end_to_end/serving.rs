@@ -81,6 +81,11 @@ impl Serving {
         &self.address
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// A directory that goes away with it.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -11,6 +11,7 @@ mod error;
 mod filter;
 mod preflight;
 mod probes;
+mod rehearsal;
 mod rings;
 mod snapshot;
 mod syscall;

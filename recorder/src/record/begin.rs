@@ -255,7 +255,7 @@ impl<'a> Session<'a> {
         Ok(Some(RecordedCommand::spawn(&self.config.command, procs)?))
     }
 
-    fn update_manifest_probes(&mut self) {
+    pub(super) fn update_manifest_probes(&mut self) {
         let probes = self
             .live
             .probes()

@@ -14,6 +14,7 @@ use aftertrace_schemas::manifest::Anchor;
 use aftertrace_schemas::tables::{Loss, ProbeState, ProbeStatus, SourceStats};
 
 use super::timer::Timer;
+use crate::capabilities;
 use crate::sources::clock::{Clock, SystemClock};
 use crate::sources::source::{Rows, Source, Subjects, Unavailable};
 
@@ -173,7 +174,7 @@ impl Worker {
         let (requests, incoming) = channel::<Arc<Subjects>>();
         let (outgoing, rounds) = channel();
         let (name, deadline, interval) = (source.name(), source.deadline(), source.interval(base));
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        capabilities::spawn(name, source.capabilities(), move || {
             while let Ok(subjects) = incoming.recv() {
                 let began = Instant::now();
                 let mut rows = Rows::default();

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod begin;
+mod capabilities;
 mod containers;
 mod error;
 mod events;
@@ -81,10 +82,13 @@ pub struct Outcome {
 
 /// Records as asked for, until the duration is over, the command ends, or a signal comes.
 ///
+/// The calling thread gives up what it does not need (see [`crate::capabilities`]), and does not get it back.
+///
 /// # Errors
 /// When the host cannot be recorded (the error names what is missing), the command cannot be run, or the trace cannot
 /// be written any more; what was written before stays readable.
 pub fn record(config: &RecordConfig, observer: &mut dyn Observer) -> Result<Outcome, RecordError> {
+    crate::capabilities::keep_all(config.keep_capabilities);
     record_with(config, observer, None)
 }
 
@@ -96,12 +100,20 @@ pub(crate) fn record_with(
 ) -> Result<Outcome, RecordError> {
     let signals = Signals::install().map_err(RecordError::Signals)?;
     let mut session = Session::begin(config, observer)?;
+    // The command is to have all that this process has.
+    if config.command.is_empty() {
+        session.give_up_capabilities(observer)?;
+    }
     if let Some(service) = service.as_deref_mut() {
         service.turn(&mut session)?;
     }
     observer.started();
     let mut command = match session.spawn_command() {
-        Ok(command) => command,
+        Ok(None) => None,
+        Ok(command) => {
+            session.give_up_capabilities(observer)?;
+            command
+        }
         Err(error) => {
             session.finish(&error.to_string(), observer)?;
             return Err(error);

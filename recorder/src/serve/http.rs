@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 use super::basic_auth::BasicAuth;
 use super::shared::Shared;
 use super::{negotiate, page};
+use crate::capabilities;
 
 /// The recording thread comes round every 20 ms; one that does not answer in this time does not in Prometheus's.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -148,7 +149,8 @@ async fn readyz(State(http): State<Http>) -> Response {
 }
 
 async fn index(State(http): State<Http>) -> Response {
-    let mut response = page::render(&http.shared.view(), http.shared.is_ready()).into_response();
+    let threads = capabilities::of_threads();
+    let mut response = page::render(&http.shared.view(), &threads, http.shared.is_ready()).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -25,6 +25,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use self::push::{PushConfig, PushError};
+use crate::capabilities;
 use crate::config::RecordConfig;
 use crate::record::{Observer, Outcome, RecordError, record_with};
 pub(crate) use service::Service;
@@ -89,6 +90,7 @@ pub fn serve(
 ) -> Result<Outcome, ServeError> {
     let mut config = config.clone();
     config.registry.get_or_insert_default();
+    capabilities::keep_all(config.keep_capabilities);
     // Before anything is attached: a port that is taken is the usual mistake.
     let (mut service, address) = Service::start(serve)?;
     listening(address);

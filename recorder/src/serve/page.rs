@@ -6,6 +6,7 @@ use std::time::Duration;
 use aftertrace_schemas::tables::{ProbeState, PushStats};
 
 use super::shared::View;
+use crate::capabilities::{self, Held};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#222}\
 table{border-collapse:collapse;width:100%;margin:0 0 1.5rem}th,td{text-align:left;padding:.2rem .8rem .2rem 0;\
@@ -14,7 +15,7 @@ border-bottom:1px solid #ddd;vertical-align:top}.failed{color:#b00020;font-weigh
 a{color:#8ab4f8}}";
 
 /// The page as HTML. Writing to a String cannot fail.
-pub(super) fn render(view: &View, ready: bool) -> String {
+pub(super) fn render(view: &View, threads: &[Held], ready: bool) -> String {
     let mut html = String::from("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">");
     let _ = write!(html, "<meta name=\"viewport\" content=\"width=device-width\"><title>aftertrace on ");
     escape(&mut html, &view.hostname);
@@ -68,8 +69,26 @@ pub(super) fn render(view: &View, ready: bool) -> String {
     if !view.pushes.is_empty() {
         pushes(&mut html, &view.pushes);
     }
+    capabilities_of(&mut html, threads);
     html.push_str("</body></html>\n");
     html
+}
+
+/// What each thread can still do.
+fn capabilities_of(html: &mut String, threads: &[Held]) {
+    html.push_str("<h2>Capabilities</h2><table><tr><th>Threads</th><th>Hold</th><th>Can gain no more</th></tr>");
+    for held in threads {
+        html.push_str("<tr><td>");
+        escape(html, &held.thread);
+        if held.count > 1 {
+            let _ = write!(html, " ({})", held.count);
+        }
+        let names = capabilities::names(held.permitted);
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let no_more = if held.no_new_privileges { "yes" } else { "no" };
+        let _ = write!(html, "</td><td>{names}</td><td>{no_more}</td></tr>");
+    }
+    html.push_str("</table>");
 }
 
 fn pushes(html: &mut String, pushes: &[PushStats]) {
@@ -129,7 +148,7 @@ mod tests {
             state: ProbeState::Failed,
             reason: Some("<script>alert(\"1\")</script> & more".to_owned()),
         };
-        let html = render(&View { probes: vec![probe], ..View::default() }, true);
+        let html = render(&View { probes: vec![probe], ..View::default() }, &[], true);
         assert!(html.contains("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; more"));
     }
 
@@ -141,7 +160,7 @@ mod tests {
             probe("bbb", ProbeState::Off),
             probe("ccc", ProbeState::Failed),
         ];
-        let html = render(&View { probes, ..View::default() }, true);
+        let html = render(&View { probes, ..View::default() }, &[], true);
         let place = |name| html.find(name).unwrap();
         assert!(place("ccc") < place("bbb") && place("bbb") < place("aaa"));
     }

@@ -18,6 +18,7 @@ use super::shared::Shared;
 use super::tls::TlsListener;
 use super::web_config::WebConfig;
 use super::{Listening, ServeConfig, ServeError};
+use crate::capabilities::{self, CapabilitySet};
 use crate::record::{RecordError, Session};
 
 /// Scrapes that wait at most. Prometheus has one at a time.
@@ -59,10 +60,9 @@ impl Service {
             .enable_all()
             .build()
             .map_err(ServeError::Http)?;
-        let thread = std::thread::Builder::new()
-            .name("http".to_owned())
-            .spawn(move || runtime.block_on(answer(listener, web, http, ended)))
-            .map_err(ServeError::Http)?;
+        // What strangers talk to can do nothing that another program of this user could not.
+        let answer = move || runtime.block_on(answer(listener, web, http, ended));
+        let thread = capabilities::spawn("http", CapabilitySet::empty(), answer).map_err(ServeError::Http)?;
         let service = Self {
             shared,
             requests: incoming,

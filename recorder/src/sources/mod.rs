@@ -36,6 +36,8 @@ mod text;
 
 use std::path::{Path, PathBuf};
 
+use crate::capabilities::{CapabilitySet, NAMESPACES, OTHERS_PROCESSES};
+
 /// Where the kernel's file systems are. Tests point it at fixtures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Roots {
@@ -64,6 +66,21 @@ impl Roots {
         self.root.join(path.trim_start_matches('/'))
     }
 
+    /// What it takes to get at the host's files and namespaces through its first process: nothing but where the
+    /// recorder is in a container.
+    pub(crate) fn way_to_host(&self) -> CapabilitySet {
+        let network = |process: &str| read_namespace(&self.proc_file(process).join("ns/net"));
+        let first = self.proc_file("1/root");
+        let mut needs = CapabilitySet::empty();
+        if first.join(".").is_dir() && !is_same_directory(&first, &self.root) {
+            needs |= OTHERS_PROCESSES;
+        }
+        if matches!((network("1"), network("self")), (Some(host), Some(own)) if host != own) {
+            needs |= NAMESPACES;
+        }
+        needs
+    }
+
     /// The root directory of what is in /proc, e.g. `file("1/ns/net")`.
     pub(crate) fn proc_file(&self, name: &str) -> PathBuf {
         self.proc.join(name)
@@ -80,4 +97,11 @@ pub(crate) fn namespace_inode(link: &[u8]) -> Option<u32> {
 pub(crate) fn read_namespace(path: &Path) -> Option<u32> {
     let link = std::fs::read_link(path).ok()?;
     namespace_inode(link.as_os_str().as_encoded_bytes())
+}
+
+/// Whether two paths lead to one directory.
+pub(crate) fn is_same_directory(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |path: &Path| path.join(".").metadata().ok().map(|facts| (facts.dev(), facts.ino()));
+    id(one) == id(other)
 }

@@ -9,6 +9,7 @@ use super::file::FileReader;
 use super::source::{Rows, Source, Subjects, Unavailable};
 use super::text::{fields, lines};
 use super::{Roots, read_namespace};
+use crate::capabilities::{CapabilitySet, OTHERS_PROCESSES};
 
 /// Addresses that a row holds at most: a node with IPVS services has thousands.
 pub const ADDRESSES_LIMIT: usize = 1024;
@@ -57,6 +58,10 @@ impl NamespaceSource {
 impl Source for NamespaceSource {
     fn name(&self) -> &'static str {
         "namespaces"
+    }
+
+    fn capabilities(&self) -> CapabilitySet {
+        OTHERS_PROCESSES
     }
 
     /// Rows of those whose addresses changed.

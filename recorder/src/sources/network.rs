@@ -10,6 +10,7 @@ use super::rtnetlink::{AddressesByIndex, RouteSocket};
 use super::source::{Rows, Source, Subjects, Unavailable};
 use super::text::{fields, lines, number, number_u32};
 use super::{Roots, read_namespace};
+use crate::capabilities::CapabilitySet;
 
 const FILE_LIMIT_BYTES: u64 = 4 << 20;
 
@@ -82,6 +83,10 @@ impl NetworkSource {
 impl Source for NetworkSource {
     fn name(&self) -> &'static str {
         "network"
+    }
+
+    fn capabilities(&self) -> CapabilitySet {
+        self.roots.way_to_host()
     }
 
     fn measure(&mut self, _: &Subjects, rows: &mut Rows) -> Result<(), Unavailable> {

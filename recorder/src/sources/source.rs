@@ -10,6 +10,7 @@ use std::time::Duration;
 use aftertrace_schemas::Kind;
 use aftertrace_schemas::tables::{ContainerSnapshot, NetworkNamespace, ProbeState, ProcessSnapshot};
 
+use crate::capabilities::CapabilitySet;
 use crate::live_state::{KnownMount, WrittenMount};
 use crate::sources::clock::{Clock, SystemClock};
 
@@ -115,6 +116,11 @@ pub trait Source: Send + 'static {
     /// How often it is asked, when the others are asked every `base`.
     fn interval(&self, base: Duration) -> Duration {
         base
+    }
+
+    /// What its rounds take; its thread has nothing else. Those of `new`, which runs before, are not among them.
+    fn capabilities(&self) -> CapabilitySet {
+        CapabilitySet::empty()
     }
 
     /// A round that takes longer is reported as failed while it lasts.

@@ -9,6 +9,7 @@ use super::super::file::FileReader;
 use super::super::source::{Rows, Source, Subjects, Unavailable};
 use super::super::text::{fields, lines, number, number_u32};
 use super::{FILE_LIMIT_BYTES, Hierarchies};
+use crate::capabilities::CapabilitySet;
 
 /// Major and minor number.
 type Device = (u32, u32);
@@ -96,6 +97,10 @@ impl CgroupIoSource {
 impl Source for CgroupIoSource {
     fn name(&self) -> &'static str {
         "cgroup_io"
+    }
+
+    fn capabilities(&self) -> CapabilitySet {
+        self.hierarchies.capabilities()
     }
 
     fn measure(&mut self, subjects: &Subjects, rows: &mut Rows) -> Result<(), Unavailable> {

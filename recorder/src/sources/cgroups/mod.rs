@@ -21,6 +21,7 @@ pub use stats::CgroupStatsSource;
 use super::Roots;
 use super::file::FileReader;
 use super::text::{fields, lines, lossy, number_u32, unescape};
+use crate::capabilities::{CapabilitySet, OTHERS_PROCESSES};
 
 /// Inode of the first cgroup namespace, fixed in the kernel (`PROC_CGROUP_INIT_INO`).
 const HOST_CGROUP_NAMESPACE: u32 = 0xEFFF_FFFB;
@@ -137,6 +138,12 @@ impl Hierarchies {
         self.all
             .iter()
             .find(|hierarchy| !hierarchy.is_v2() && hierarchy.controllers.iter().any(|c| c == controller))
+    }
+
+    /// What it takes to read them: nothing, unless they are reached through the host's first process.
+    fn capabilities(&self) -> CapabilitySet {
+        let is_of_host = |hierarchy: &Hierarchy| hierarchy.directory.starts_with("/proc/1/root");
+        if self.all.iter().any(is_of_host) { OTHERS_PROCESSES } else { CapabilitySet::empty() }
     }
 
     /// What the operator should know: nothing is mounted, or paths are those of a cgroup namespace.

@@ -8,6 +8,7 @@ use super::super::file::FileReader;
 use super::super::source::{Rows, Source, Subjects, Unavailable};
 use super::super::text::{fields, keyed_number, lines, number};
 use super::{FILE_LIMIT_BYTES, Hierarchies};
+use crate::capabilities::CapabilitySet;
 
 /// A v1 limit above this is the kernel's way to say none.
 const V1_NO_LIMIT_BYTES: u64 = 1 << 62;
@@ -107,6 +108,10 @@ impl CgroupStatsSource {
 impl Source for CgroupStatsSource {
     fn name(&self) -> &'static str {
         "cgroups"
+    }
+
+    fn capabilities(&self) -> CapabilitySet {
+        self.hierarchies.capabilities()
     }
 
     fn measure(&mut self, subjects: &Subjects, rows: &mut Rows) -> Result<(), Unavailable> {

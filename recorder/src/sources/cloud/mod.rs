@@ -17,6 +17,7 @@ use rustix::thread::LinkNameSpaceType;
 use super::Roots;
 use super::host_namespace::in_namespace_of_host;
 use super::source::{Rows, Source, Subjects, Unavailable};
+use crate::capabilities::CapabilitySet;
 pub use provider::Provider;
 use service::Service;
 
@@ -140,6 +141,10 @@ impl Source for CloudSource {
 
     fn interval(&self, base: Duration) -> Duration {
         base.max(INTERVAL)
+    }
+
+    fn capabilities(&self) -> CapabilitySet {
+        self.roots.way_to_host()
     }
 
     fn measure(&mut self, _: &Subjects, rows: &mut Rows) -> Result<(), Unavailable> {

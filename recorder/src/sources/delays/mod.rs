@@ -14,6 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Roots;
 use super::source::{Rows, Source, Subjects, Unavailable};
+use crate::capabilities::CapabilitySet;
 use taskstats::{Delays, TaskStats};
 
 /// A round may take so long; who was not asked is asked first in the next. At 5 us a process with few threads (measured),
@@ -91,6 +92,10 @@ impl DelaySource {
 impl Source for DelaySource {
     fn name(&self) -> &'static str {
         "delays"
+    }
+
+    fn capabilities(&self) -> CapabilitySet {
+        self.roots.way_to_host() | CapabilitySet::NET_ADMIN
     }
 
     fn measure(&mut self, subjects: &Subjects, rows: &mut Rows) -> Result<(), Unavailable> {

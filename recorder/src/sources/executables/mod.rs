@@ -18,6 +18,7 @@ use super::file::FileReader;
 use super::own::ticks_per_second;
 use super::processes::read_start_ns;
 use super::source::{Rows, Source, Subjects, Unavailable};
+use crate::capabilities::{CapabilitySet, OTHERS_PROCESSES};
 
 /// Names a file that has not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,6 +98,10 @@ impl ExecutableSource {
 impl Source for ExecutableSource {
     fn name(&self) -> &'static str {
         "executables"
+    }
+
+    fn capabilities(&self) -> CapabilitySet {
+        OTHERS_PROCESSES
     }
 
     fn measure(&mut self, subjects: &Subjects, rows: &mut Rows) -> Result<(), Unavailable> {

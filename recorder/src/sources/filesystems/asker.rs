@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 
+use crate::capabilities::{self, OTHERS_PROCESSES};
+
 /// Threads that may hang at a time. With so many, file systems that were not asked before are not asked either.
 const HANGING_LIMIT: usize = 32;
 
@@ -104,7 +106,7 @@ impl Asker {
 fn start() -> io::Result<Worker> {
     let (questions, asked) = channel::<Question>();
     let (answered, answers) = channel();
-    std::thread::Builder::new().name("statfs".to_owned()).spawn(move || {
+    capabilities::spawn("statfs", OTHERS_PROCESSES, move || {
         while let Ok(question) = asked.recv() {
             if answered.send(space(&question.path, question.mount_id).ok()).is_err() {
                 break;

@@ -16,6 +16,7 @@ use aftertrace_schemas::tables::{FilesystemStats, MountSnapshot, ProcessSnapshot
 use super::Roots;
 use super::file::FileReader;
 use super::source::{Rows, Source, Subjects, Unavailable};
+use crate::capabilities::{CapabilitySet, OTHERS_PROCESSES};
 use crate::live_state::WrittenMount;
 use asker::{Answer, Asker};
 use mountinfo::Mount;
@@ -169,6 +170,10 @@ impl FilesystemSource {
 impl Source for FilesystemSource {
     fn name(&self) -> &'static str {
         "filesystems"
+    }
+
+    fn capabilities(&self) -> CapabilitySet {
+        OTHERS_PROCESSES
     }
 
     fn measure(&mut self, subjects: &Subjects, rows: &mut Rows) -> Result<(), Unavailable> {

@@ -17,6 +17,7 @@ use super::file::FileReader;
 use super::own::ticks_per_second;
 use super::processes::read_start_ns;
 use super::source::{Rows, Source, Subjects, Unavailable};
+use crate::capabilities::{CapabilitySet, OTHERS_PROCESSES};
 use find::{FILE_LIMIT_BYTES, Missing};
 use hsperfdata::{Reading, Unreadable};
 
@@ -97,6 +98,10 @@ impl JvmSource {
 impl Source for JvmSource {
     fn name(&self) -> &'static str {
         "jvm"
+    }
+
+    fn capabilities(&self) -> CapabilitySet {
+        OTHERS_PROCESSES
     }
 
     fn measure(&mut self, subjects: &Subjects, rows: &mut Rows) -> Result<(), Unavailable> {

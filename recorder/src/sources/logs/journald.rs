@@ -21,7 +21,9 @@ use serde_json::Value;
 use super::decode::Logged;
 use super::lines::Lines;
 use super::outlet::Outlet;
+use crate::capabilities::{self, CapabilitySet};
 use crate::sources::clock::{Clock, SystemClock};
+use crate::sources::is_same_directory;
 
 /// Name of this source in probe rows and of its rows' source.
 pub const SOURCE: &str = "journald";
@@ -153,7 +155,7 @@ impl Journal {
         let (queue, entries) = sync_channel(WAITING);
         let wake = Arc::clone(&self.wake);
         let read = move || read(stdout, &queue, &wake);
-        match std::thread::Builder::new().name(SOURCE.to_owned()).spawn(read) {
+        match capabilities::spawn(SOURCE, CapabilitySet::empty(), read) {
             Ok(reader) => {
                 self.running = Some(Running { child, reader, entries });
                 Ok(())
@@ -193,9 +195,12 @@ impl Journal {
 
     /// Whether the host's root is another than the recorder's: it is in a container.
     fn is_elsewhere(&self) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        let id = |path: &Path| path.metadata().ok().map(|facts| (facts.dev(), facts.ino()));
-        self.config.directory.is_none() && id(&self.host.join(".")) != id(Path::new("/"))
+        self.config.directory.is_none() && !is_same_directory(&self.host, Path::new("/"))
+    }
+
+    /// What it takes to start journalctl.
+    pub(super) fn capabilities(&self) -> CapabilitySet {
+        if self.is_elsewhere() { CapabilitySet::SYS_CHROOT } else { CapabilitySet::empty() }
     }
 
     /// Takes entries that were read. Returns whether there may be more at some time.

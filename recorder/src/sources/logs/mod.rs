@@ -35,6 +35,7 @@ pub use journald::{JournalConfig, SOURCE as JOURNAL_SOURCE};
 pub use outlet::{LINE_BYTES, ROW_BYTES};
 pub use place::Place;
 
+use crate::capabilities::{self, OTHERS_PROCESSES};
 use crate::sources::Roots;
 use outlet::{Batch, Outlet};
 
@@ -120,10 +121,11 @@ impl LogSource {
         let places = place::Places::new(roots);
         let since = place::file_clock_ns();
         let journal = journald::Journal::new(config.journal, places.host(), since, Arc::clone(&wake));
+        let journal_needs = journal.capabilities();
         let outlet = Outlet::new(config.mode, anchor, config.budget, queue);
         let worker = worker::Worker::new(places, Arc::clone(&wake), outlet, journal, config.polls);
-        let thread =
-            std::thread::Builder::new().name(SOURCE.to_owned()).spawn(move || worker.run(&incoming))?;
+        let needs = OTHERS_PROCESSES | journal_needs;
+        let thread = capabilities::spawn(SOURCE, needs, move || worker.run(&incoming))?;
         Ok(Self { commands, wake, batches: Some(batches), thread: Some(thread) })
     }
 

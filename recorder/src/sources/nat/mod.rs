@@ -20,6 +20,7 @@ use aftertrace_schemas::Kind;
 use aftertrace_schemas::tables::{NatMapping, ProbeStatus, SocketSnapshot, TcpEvent};
 
 use super::Roots;
+use crate::capabilities::{self, CapabilitySet, NAMESPACES};
 
 /// Name of this source in `ProbeStatus` rows, and in losses after `source/`.
 pub const SOURCE: &str = "nat";
@@ -111,7 +112,8 @@ impl NatSource {
         let is_present = Arc::new(AtomicBool::new(false));
         let mut worker = worker::Worker::new(roots, report_queue, Arc::clone(&is_present));
         worker.look();
-        std::thread::Builder::new().name(SOURCE.to_owned()).spawn(move || worker.run(&request_queue))?;
+        let needs = NAMESPACES | CapabilitySet::NET_ADMIN;
+        capabilities::spawn(SOURCE, needs, move || worker.run(&request_queue))?;
         Ok(Self {
             requests,
             reports,

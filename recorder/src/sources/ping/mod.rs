@@ -20,6 +20,7 @@ use self::socket::{EchoSocket, Queue};
 use super::clock::{Clock, SystemClock};
 use super::source::{Rows, Source, Subjects, Unavailable, Upstream};
 use super::{Roots, netns};
+use crate::capabilities::{CapabilitySet, NAMESPACES};
 
 /// An answer may take so long.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -128,6 +129,10 @@ impl Source for PingSource {
 
     fn interval(&self, base: Duration) -> Duration {
         base.max(LEAST_INTERVAL)
+    }
+
+    fn capabilities(&self) -> CapabilitySet {
+        NAMESPACES | CapabilitySet::NET_RAW
     }
 
     fn measure(&mut self, subjects: &Subjects, rows: &mut Rows) -> Result<(), Unavailable> {

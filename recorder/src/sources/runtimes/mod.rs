@@ -20,6 +20,8 @@ use std::time::Duration;
 use aftertrace_schemas::Kind;
 use aftertrace_schemas::tables::{ContainerSnapshot, MetadataStatus, ProbeStatus, SystemdUnit};
 
+use super::Roots;
+use crate::capabilities;
 use worker::Worker;
 
 /// Requests that wait at most.
@@ -206,7 +208,7 @@ impl RuntimeSource {
             Runtime::Crio => Worker::new(crio::Crio, config, executor, outgoing).run(&incoming),
             Runtime::Systemd => Worker::new(systemd::Systemd, config, executor, outgoing).run(&incoming),
         };
-        std::thread::Builder::new().name(runtime.name().to_owned()).spawn(run)?;
+        capabilities::spawn(runtime.name(), Roots::default().way_to_host(), run)?;
         Ok(Self { runtime, requests, reports })
     }
 

@@ -146,7 +146,7 @@ fn attempts(stranger: Pid) -> Vec<(&'static str, Result<(), Errno>)> {
             ),
         ),
         ("leave the network namespace", leave_network()),
-        ("signal another user's process", kill_process(stranger, Signal::CONT)),
+        ("signal another user's process", kill_process(stranger, Signal::WINCH)),
         ("take another group", set_thread_groups(&[group])),
         ("become another user", set_thread_res_uid(nobody, nobody, nobody)),
     ]

@@ -15,6 +15,7 @@ mod kernels;
 mod sample_traces;
 mod schema_docs;
 mod setup;
+mod systemd;
 mod test;
 
 use std::process::ExitCode;
@@ -52,6 +53,8 @@ enum Task {
     Test(test::Options),
     /// Boot Debian's kernels in an emulator, record a known workload on each and count its events.
     Kernels(kernels::Options),
+    /// Boot a guest with systemd, and use the shipped unit in it.
+    Systemd(systemd::Options),
     /// Measure what recording costs, beside perf and bpftrace, and write docs/benchmarks.md.
     Bench(bench::Options),
     /// Let fuzzers loose on the parsers of bytes from strangers.
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Kernels(options) => kernels::run(&options),
+        Task::Systemd(options) => systemd::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Dist(options) => dist::run(&options),

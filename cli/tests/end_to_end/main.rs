@@ -16,6 +16,7 @@
 mod capabilities;
 mod cgroup;
 mod command_line;
+mod container;
 mod crash;
 mod dashboards;
 mod docker;

@@ -11,10 +11,12 @@
 mod threads;
 
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::{Builder, JoinHandle};
 
+use rustix::fs::{Access, access};
 pub use rustix::thread::CapabilitySet;
 use rustix::thread::{
     CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
@@ -94,6 +96,17 @@ pub fn rehearse<T: Send>(needs: CapabilitySet, work: impl FnOnce() -> T + Send) 
         };
         Builder::new().name("rehearsal".to_owned()).spawn_scoped(scope, rehearsal).ok()?.join().ok()
     })
+}
+
+/// What writing in a directory of one's own takes: nothing, unless the way to it is closed.
+pub fn to_write_in(directory: &Path) -> CapabilitySet {
+    let is_enough = |needs: &CapabilitySet| {
+        let is_open = || access(directory, Access::WRITE_OK | Access::EXEC_OK).is_ok();
+        rehearse(*needs, is_open) == Some(true)
+    };
+    let search = CapabilitySet::DAC_READ_SEARCH;
+    let all = search | CapabilitySet::DAC_OVERRIDE;
+    [CapabilitySet::empty(), search].into_iter().find(is_enough).unwrap_or(all)
 }
 
 /// The names of capabilities as the kernel's headers have them.

@@ -60,3 +60,20 @@ fn capabilities_have_the_names_of_the_headers() {
     assert_eq!(names(OTHERS_PROCESSES), ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"]);
     assert_eq!(names(CapabilitySet::from_bits_retain(1 << 60)), ["60"]);
 }
+
+#[test]
+fn a_directory_of_ones_own_takes_nothing_and_a_closed_way_to_it_a_capability() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(to_write_in(folder.path()), CapabilitySet::empty());
+    if !has(CapabilitySet::CHOWN | CapabilitySet::DAC_READ_SEARCH) {
+        eprintln!("SKIPPED: needs CAP_CHOWN and CAP_DAC_READ_SEARCH");
+        return;
+    }
+    let own = folder.path().join("own");
+    std::fs::create_dir(&own).unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    chown(folder.path(), Some(65534), Some(65534)).unwrap();
+    assert_eq!(to_write_in(&own), CapabilitySet::DAC_READ_SEARCH);
+    assert_eq!(to_write_in(folder.path()), CapabilitySet::DAC_READ_SEARCH | CapabilitySet::DAC_OVERRIDE);
+}

@@ -76,7 +76,9 @@ pub(super) fn render(view: &View, threads: &[Held], ready: bool) -> String {
 
 /// What each thread can still do.
 fn capabilities_of(html: &mut String, threads: &[Held]) {
-    html.push_str("<h2>Capabilities</h2><table><tr><th>Threads</th><th>Hold</th><th>Can gain no more</th></tr>");
+    html.push_str(
+        "<h2>Capabilities</h2><table><tr><th>Threads</th><th>Hold</th><th>Can gain no more</th></tr>",
+    );
     for held in threads {
         html.push_str("<tr><td>");
         escape(html, &held.thread);

@@ -9,12 +9,11 @@ use aftertrace_schemas::manifest::{Manifest, Probe};
 use aftertrace_schemas::tables::Loss;
 use aftertrace_schemas::{Builders, Kind, Observation, TableId, UnixNanos};
 use arrow::array::RecordBatch;
-use rustix::fs::Access;
 
 use super::background::{self, Writer};
 use super::queue::{Batch, Queue};
 use super::{TraceError, WriterOptions};
-use crate::capabilities::{self, CapabilitySet};
+use crate::capabilities;
 
 /// A batch is handed over at so many rows.
 const BATCH_ROWS: usize = 4096;
@@ -83,8 +82,10 @@ impl TraceWriter {
         let options = options.fitted()?;
         let queue = Arc::new(Queue::new(options.queue_bytes));
         let writer = Writer::create(dir, manifest, &options, Arc::clone(&queue))?;
-        let thread = capabilities::spawn("trace-writer", needs(dir), move || background::run(writer))
-            .map_err(TraceError::io("start the writer thread", dir))?;
+        let thread = capabilities::spawn("trace-writer", capabilities::to_write_in(dir), move || {
+            background::run(writer)
+        })
+        .map_err(TraceError::io("start the writer thread", dir))?;
         let now = Instant::now();
         let pending = TableId::ALL
             .iter()
@@ -244,17 +245,6 @@ impl TraceWriter {
             None => Ok(()),
         }
     }
-}
-
-/// What writing in a directory takes: nothing, since it is the caller's own, unless the way to it is closed.
-fn needs(dir: &Path) -> CapabilitySet {
-    let is_enough = |needs: &CapabilitySet| {
-        let reached = || rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK).is_ok();
-        capabilities::rehearse(*needs, reached) == Some(true)
-    };
-    let search = CapabilitySet::DAC_READ_SEARCH;
-    let all = search | CapabilitySet::DAC_OVERRIDE;
-    [CapabilitySet::empty(), search].into_iter().find(is_enough).unwrap_or(all)
 }
 
 impl Drop for TraceWriter {

@@ -25,7 +25,7 @@ pub(crate) enum Work {
 
 impl Work {
     /// As the guest's init takes it.
-    fn argument(self) -> &'static str {
+    pub(crate) fn argument(self) -> &'static str {
         match self {
             Self::Recorded => "record",
             Self::Alone => "alone",
@@ -58,11 +58,11 @@ impl Guest {
     }
 }
 
-/// Boots `kernel` with the root `initramfs` for `work`; its files go to `directory`.
+/// Boots `kernel` with the root `initramfs` and these words for it; the files of the guest go to `directory`.
 ///
 /// # Errors
 /// When the emulator cannot be started. A guest that fails is no error here: its console says so.
-pub(crate) fn boot(kernel: &Kernel, initramfs: &Path, work: Work, directory: &Path) -> Result<Guest> {
+pub(crate) fn boot(kernel: &Kernel, initramfs: &Path, words: &str, directory: &Path) -> Result<Guest> {
     fs::create_dir_all(directory)?;
     let console = directory.join("console");
     let log = fs::File::create(directory.join("emulator"))?;
@@ -81,8 +81,7 @@ pub(crate) fn boot(kernel: &Kernel, initramfs: &Path, work: Work, directory: &Pa
         .arg("-initrd")
         .arg(initramfs)
         .arg("-append")
-        // The kernel passes what stands behind the dashes to init.
-        .arg(format!("console=ttyS0 quiet panic=-1 rdinit=/init -- {}", work.argument()))
+        .arg(format!("console=ttyS0 quiet panic=-1 {words}"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)

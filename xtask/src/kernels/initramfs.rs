@@ -8,9 +8,10 @@ use anyhow::{Context, Result};
 
 use crate::artifacts::Static;
 
-const DIRECTORY: u32 = 0o040_755;
-const PROGRAM: u32 = 0o100_755;
-const CHARACTER_DEVICE: u32 = 0o020_600;
+pub(crate) const DIRECTORY: u32 = 0o040_755;
+pub(crate) const PROGRAM: u32 = 0o100_755;
+pub(crate) const CHARACTER_DEVICE: u32 = 0o020_600;
+pub(crate) const LINK: u32 = 0o120_777;
 
 /// An archive with the recorder, the workload, and the workload again as init.
 ///
@@ -34,14 +35,16 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
+/// An archive that is being put together.
 #[derive(Default)]
-struct Archive {
+pub(crate) struct Archive {
     bytes: Vec<u8>,
     entries: u32,
 }
 
 impl Archive {
-    fn add(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) -> Result<()> {
+    /// Adds an entry; a link has its target as content. Directories come before what is in them.
+    pub(crate) fn add(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) -> Result<()> {
         self.entries += 1;
         let size = u32::try_from(content.len()).context("a file of 4 GiB or more")?;
         let name_size = name.len() as u32 + 1;
@@ -62,7 +65,8 @@ impl Archive {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
-    fn finish(mut self) -> Result<Vec<u8>> {
+    /// The bytes.
+    pub(crate) fn finish(mut self) -> Result<Vec<u8>> {
         self.add("TRAILER!!!", 0, (0, 0), &[])?;
         Ok(self.bytes)
     }

@@ -21,8 +21,12 @@ use crate::analyze::Trace;
 use crate::artifacts::{self, Profile, Static};
 use crate::{host, setup};
 use boot::{Guest, Work};
-use ending::Ending;
 use fetch::Kernel;
+
+pub(crate) use boot::boot;
+pub(crate) use ending::Ending;
+pub(crate) use fetch::{VERSIONS, kernel};
+pub(crate) use initramfs::{Archive, CHARACTER_DEVICE, DIRECTORY, LINK, PROGRAM};
 
 const HELP: &str = "\
 Each guest takes 5 to 15 seconds. Kernels are downloaded from Debian once, about 10 MB each, into
@@ -45,8 +49,8 @@ pub(crate) struct Options {
     #[arg(
         long = "kernel",
         value_delimiter = ',',
-        default_values = fetch::VERSIONS,
-        value_parser = PossibleValuesParser::new(fetch::VERSIONS),
+        default_values = VERSIONS,
+        value_parser = PossibleValuesParser::new(VERSIONS),
         value_name = "VERSION"
     )]
     kernels: Vec<String>,
@@ -66,7 +70,7 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let kernels = fetch::VERSIONS.iter().map(|&version| version.to_owned()).collect();
+        let kernels = VERSIONS.iter().map(|&version| version.to_owned()).collect();
         Self { kernels, boots: 1, alone: false, recorder: None, analyzer: None }
     }
 }
@@ -78,7 +82,7 @@ impl Default for Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     setup::ensure(setup::Purpose::Test)?;
     // Before the builds: a download that fails is known at once.
-    let kernels = options.kernels.iter().map(|version| fetch::kernel(version)).collect::<Result<Vec<_>>>()?;
+    let kernels = options.kernels.iter().map(|version| kernel(version)).collect::<Result<Vec<_>>>()?;
     let setting = setting(options)?;
     let mut failed = Vec::new();
     for kernel in &kernels {
@@ -178,7 +182,9 @@ impl Setting {
 
     fn boot(&self, kernel: &Kernel, name: &str) -> Result<Guest> {
         let begin = Instant::now();
-        let guest = boot::boot(kernel, &self.initramfs, self.work, &self.scratch.join(name))?;
+        // The kernel passes what stands behind the dashes to init.
+        let words = format!("rdinit=/init -- {}", self.work.argument());
+        let guest = boot(kernel, &self.initramfs, &words, &self.scratch.join(name))?;
         println!("kernel {} ({}): ran for {}", kernel.version, kernel.release, host::human(begin.elapsed()));
         Ok(guest)
     }
@@ -205,7 +211,7 @@ mod tests {
     #[test]
     fn the_stage_boots_every_kernel_once_and_records() {
         let options = Options::default();
-        assert_eq!(options.kernels, fetch::VERSIONS);
+        assert_eq!(options.kernels, VERSIONS);
         assert_eq!((options.boots, options.alone), (1, false));
     }
 }

@@ -13,7 +13,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use crate::host::{self, cargo, human};
-use crate::{kernels, sample_traces, schema_docs, setup};
+use crate::{kernels, sample_traces, schema_docs, setup, systemd};
 
 /// Which stages to run.
 #[derive(Args)]
@@ -58,6 +58,11 @@ const STAGES: &[Stage] = &[
         name: "kernels",
         about: "a recording on 5.10, 6.1 and 6.12 holds what happened",
         run: || kernels::run(&kernels::Options::default()),
+    },
+    Stage {
+        name: "systemd",
+        about: "the shipped unit starts, is watched and stops under systemd",
+        run: || systemd::run(&systemd::Options::default()),
     },
 ];
 

@@ -30,6 +30,7 @@ pub use self::endpoint::{Endpoint, Header, NotAHeader, NotAPushUrl, PushUrl, par
 use self::queue::Queue;
 pub use self::queue::QueueError;
 use self::sender::Outlet;
+use crate::capabilities;
 use crate::sources::clock::{Clock, SystemClock};
 
 /// Collections that wait to be encoded at most.
@@ -92,8 +93,11 @@ impl Pushing {
         let (collections, incoming) = sync_channel(WAITING);
         let mut outlets = Vec::new();
         let mut threads = Vec::new();
-        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(PushError::Thread)
+        let mut needs = None;
+        let mut spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            // Once there is a queue, so that its directory is there.
+            let needs = *needs.get_or_insert_with(|| capabilities::to_write_in(&config.directory));
+            capabilities::spawn(name, needs, work).map_err(PushError::Thread)
         };
         for endpoint in &config.endpoints {
             let queue = Queue::open(&config.directory.join(endpoint.folder()), config.queue_bytes)?;

@@ -13,6 +13,7 @@ use aya::Pod;
 use aya::maps::{HashMap, Map, MapData, MapError};
 
 use super::conntrack::{TCP, Tuple};
+use crate::capabilities::{CapabilitySet, rehearse};
 use crate::sources::Roots;
 
 /// Where the agent pins its maps, below /sys.
@@ -47,6 +48,19 @@ impl<K> Family<K> {
         };
         let Some(backend) = (self.backends)(&id)? else { return Ok(None) };
         Ok(address_and_port(&backend))
+    }
+}
+
+/// What it takes to open a pinned map: nothing since Linux 5.19; before, where BPF is not for everyone, CAP_BPF.
+pub(super) fn capabilities() -> CapabilitySet {
+    // That this is no pin is found out after the question of rights.
+    let is_refused = || match MapData::from_pin("/") {
+        Err(MapError::SyscallError(error)) => error.io_error.raw_os_error() == Some(libc::EPERM),
+        _ => false,
+    };
+    match rehearse(CapabilitySet::empty(), is_refused) {
+        Some(false) => CapabilitySet::empty(),
+        _ => CapabilitySet::BPF,
     }
 }
 

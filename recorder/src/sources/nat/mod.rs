@@ -112,7 +112,7 @@ impl NatSource {
         let is_present = Arc::new(AtomicBool::new(false));
         let mut worker = worker::Worker::new(roots, report_queue, Arc::clone(&is_present));
         worker.look();
-        let needs = NAMESPACES | CapabilitySet::NET_ADMIN;
+        let needs = NAMESPACES | CapabilitySet::NET_ADMIN | cilium::capabilities();
         capabilities::spawn(SOURCE, needs, move || worker.run(&request_queue))?;
         Ok(Self {
             requests,

@@ -22,8 +22,8 @@ const PROGRAMS: [&str; 6] = [
 /// Not in every version of systemd.
 const MAYBE: [&str; 2] = ["/usr/lib/systemd/systemd-executor", "/usr/lib/systemd/systemd-shutdown"];
 /// What the script needs of busybox.
-const APPLETS: [&str; 12] =
-    ["cat", "echo", "grep", "head", "kill", "mount", "rm", "sh", "sleep", "tr", "wc", "wget"];
+const APPLETS: [&str; 11] =
+    ["cat", "cut", "echo", "grep", "head", "kill", "mount", "sh", "sleep", "wc", "wget"];
 /// Units of systemd's and D-Bus's own; what they want besides is not there, and not missed.
 const UNITS: [&str; 17] = [
     "basic.target",
@@ -67,7 +67,7 @@ const WRITTEN: [(&str, &str); 9] = [
     ),
     (
         "etc/systemd/system/guest.service",
-        "[Unit]\nAfter=basic.target sys-kernel-tracing.mount dbus.socket\n[Service]\nType=oneshot\n\
+        "[Unit]\nAfter=basic.target sys-kernel-tracing.mount dbus.socket aftertrace.service\n[Service]\nType=oneshot\n\
          ExecStart=/bin/sh /guest.sh\nTimeoutStartSec=100\n",
     ),
     // As shipped, but for times: an emulated guest is to take no minutes.

@@ -221,6 +221,11 @@ impl Worker {
         if self.host == Some(namespace) {
             return netns::of_process(&self.roots, 1, namespace);
         }
+        // Its own, which it never leaves: where the first process is closed to it, that is the host's.
+        let own = netns::of_process(&self.roots, std::process::id(), namespace);
+        if own.is_some() {
+            return own;
+        }
         if self.guides.len() >= MOST_GUIDED && !self.guides.contains_key(&namespace) {
             self.guides.clear();
         }

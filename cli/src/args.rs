@@ -33,7 +33,7 @@ pub(crate) enum Verb {
     Record(RecordArgs),
     /// Metrics of this host for Prometheus, live; with --record also a trace of it.
     #[cfg(feature = "record")]
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Read a trace: summary, metrics, SQL, verification.
     #[cfg(feature = "analyze")]
     Analyze(AnalyzeArgs),

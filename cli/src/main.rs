@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "record")]
         args::Verb::Record(arguments) => record::run(arguments),
         #[cfg(feature = "record")]
-        args::Verb::Serve(arguments) => serve::run(arguments),
+        args::Verb::Serve(arguments) => serve::run(*arguments),
         #[cfg(feature = "analyze")]
         args::Verb::Analyze(arguments) => analyze::run(arguments),
     };

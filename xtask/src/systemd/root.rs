@@ -22,8 +22,8 @@ const PROGRAMS: [&str; 6] = [
 /// Not in every version of systemd.
 const MAYBE: [&str; 2] = ["/usr/lib/systemd/systemd-executor", "/usr/lib/systemd/systemd-shutdown"];
 /// What the script needs of busybox.
-const APPLETS: [&str; 11] =
-    ["cat", "cut", "echo", "grep", "head", "kill", "mount", "sh", "sleep", "wc", "wget"];
+const APPLETS: [&str; 12] =
+    ["cat", "cut", "echo", "grep", "head", "kill", "mount", "sh", "sleep", "uname", "wc", "wget"];
 /// Units of systemd's and D-Bus's own; what they want besides is not there, and not missed.
 const UNITS: [&str; 17] = [
     "basic.target",

@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Record this host (or some containers, processes or a command) into a trace directory.
     #[cfg(feature = "record")]
-    Record(RecordArgs),
+    Record(Box<RecordArgs>),
     /// Metrics of this host for Prometheus, live; with --record also a trace of it.
     #[cfg(feature = "record")]
     Serve(Box<ServeArgs>),

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let cli = args::Cli::parse();
     let result = match cli.verb {
         #[cfg(feature = "record")]
-        args::Verb::Record(arguments) => record::run(arguments),
+        args::Verb::Record(arguments) => record::run(*arguments),
         #[cfg(feature = "record")]
         args::Verb::Serve(arguments) => serve::run(*arguments),
         #[cfg(feature = "analyze")]

@@ -1,0 +1,124 @@
+//! The flags of `serve`.
+
+use std::path::PathBuf;
+
+use aftertrace_recorder::serve::push::PushUrl;
+use clap::Args;
+
+use super::CaptureArgs;
+
+/// `aftertrace serve`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "/metrics gives Prometheus text, or OpenMetrics to whom prefers it; / tells what is attached, what is not and
+why; /healthz and /readyz are for whoever watches. Without a filter the whole host is observed.
+
+With --record, each scrape has its place in the trace: what it said is what
+`aftertrace analyze metrics DIR --at-scrape N` says, byte for byte (N is in the answer's X-Aftertrace-Scrape).
+
+Ctrl-C, SIGTERM and SIGHUP end it. Exit codes: 0 ended; 1 failed; 2 wrong usage.
+Needs the rights that `record` needs."
+)]
+pub(crate) struct ServeArgs {
+    /// Where to answer HTTP. The whole network can read it when this is not a loopback address.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9102")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// TLS, client certificates, users and headers: a file in the format that Prometheus' exporters share.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) web_config_file: Option<PathBuf>,
+    /// Also write a trace to this directory. It must not exist, or be empty; it is private (0700).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
+    /// End by itself after this time (30s, 5m).
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) duration: Option<std::time::Duration>,
+    #[command(flatten)]
+    pub(crate) capture: CaptureArgs,
+    /// Only containers whose id matches have metrics (repeatable): '^/k8s/shop/'.
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) container_allowlist: Vec<aftertrace_registry::Pattern>,
+    /// Containers whose id matches have no metrics (repeatable); this one wins.
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) container_denylist: Vec<aftertrace_registry::Pattern>,
+    /// Containers that lived shorter have no metrics.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) min_container_age: std::time::Duration,
+    /// Track connections to public addresses in these networks only (repeatable): 203.0.113.0/24, 2001:db8::/32, or
+    /// none. Those to private addresses are tracked whatever this says.
+    #[arg(long, value_name = "NETWORK", value_parser = optional::<aftertrace_registry::Network>,
+        default_values = ["0.0.0.0/0", "::/0"])]
+    pub(crate) track_public_network: Vec<Choice<aftertrace_registry::Network>>,
+    /// Do not track connections to these ports (repeatable), or none: they are mostly second connections of protocols.
+    #[arg(long, value_name = "FIRST-LAST", value_parser = optional::<PortRange>, default_value = "32768-60999")]
+    pub(crate) ephemeral_port_range: Vec<Choice<PortRange>>,
+    #[command(flatten)]
+    pub(crate) push: PushArgs,
+    /// Print warnings and errors only.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Where `--help` has the flags of [`PushArgs`]: on each, since a heading of the group would take in all that follow.
+const PUSH: &str = "Push (instead of being scraped, or as well)";
+
+/// Where `serve` pushes metrics to.
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    /// Push by Prometheus remote write (repeatable): 2.0, or 1.0 where the receiver knows no other. A user and password
+    /// in the URL are sent as such and shown nowhere; other users of the host can read them in the process list.
+    #[arg(long, help_heading = PUSH, value_name = "URL")]
+    pub(crate) remote_write: Vec<PushUrl>,
+    /// Push by OTLP over HTTP (repeatable); a URL without a path gets /v1/metrics.
+    #[arg(long, help_heading = PUSH, value_name = "URL")]
+    pub(crate) otlp: Vec<PushUrl>,
+    /// Send the headers in this file with each push, one a line: Authorization: Bearer ...
+    #[arg(long, help_heading = PUSH, value_name = "FILE")]
+    pub(crate) push_headers: Option<PathBuf>,
+    /// Push this often.
+    #[arg(long, help_heading = PUSH, value_name = "TIME", default_value = "15s", value_parser = humantime::parse_duration)]
+    pub(crate) push_interval: std::time::Duration,
+    /// Where metrics wait for a receiver that is away; it is private (0700), and read again at the next start.
+    #[arg(long, help_heading = PUSH, value_name = "DIR", default_value = "/var/lib/aftertrace/push")]
+    pub(crate) push_dir: PathBuf,
+    /// Most that waits for one receiver; then the oldest are lost, and counted.
+    #[arg(long, help_heading = PUSH, value_name = "SIZE", default_value = "64MiB")]
+    pub(crate) push_queue: bytesize::ByteSize,
+}
+
+/// One of several things on a command line, or the word that says that there is none.
+#[derive(Debug, Clone)]
+pub(crate) enum Choice<T> {
+    None,
+    Some(T),
+}
+
+impl<T> Choice<T> {
+    /// What was chosen; with a "none" among it, nothing.
+    pub(crate) fn all(choices: Vec<Self>) -> Vec<T> {
+        choices
+            .into_iter()
+            .map(|choice| if let Self::Some(one) = choice { Some(one) } else { None })
+            .collect::<Option<_>>()
+            .unwrap_or_default()
+    }
+}
+
+fn optional<T: std::str::FromStr>(text: &str) -> Result<Choice<T>, T::Err> {
+    if text == "none" { Ok(Choice::None) } else { text.parse().map(Choice::Some) }
+}
+
+/// Ports from one to another, as people write them: 32768-60999, or just one.
+#[derive(Debug, Clone)]
+pub(crate) struct PortRange(pub(crate) std::ops::RangeInclusive<u16>);
+
+impl std::str::FromStr for PortRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (first.parse(), last.parse()) {
+            (Ok(first), Ok(last)) if first <= last => Ok(Self(first..=last)),
+            _ => Err("no range of ports such as 32768-60999".to_owned()),
+        }
+    }
+}

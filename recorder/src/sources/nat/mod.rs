@@ -87,7 +87,8 @@ pub struct NatLosses {
     pub queue_full: u64,
     /// They waited too long.
     pub deadline: u64,
-    /// Nobody was left in the namespace of the socket, which may have had a translation of its own.
+    /// Nobody was left in the namespace of the socket, which may have had a translation of its own, and the host does
+    /// not know the connection.
     pub namespace_gone: u64,
 }
 

@@ -1,6 +1,6 @@
 //! The thread that asks.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -29,10 +29,15 @@ const MOST_SOCKETS: usize = 64;
 const DEADLINE_NS: u64 = 5_000_000_000;
 /// Requests whose answers are told together.
 const BATCH: usize = 256;
-/// Processes of a namespace that are remembered as ways into it.
-const MOST_GUIDES: usize = 4;
-/// Namespaces of which that is remembered.
-const MOST_GUIDED: usize = 1_024;
+/// What a namespace knows of a connection.
+enum Answer {
+    /// Nobody is left in the namespace that was seen.
+    NoWay,
+    /// It does not track it.
+    Untracked,
+    /// What the connection is behind its translation.
+    Tracked(Tuple),
+}
 
 /// The connection tracking of a namespace, while requests of one batch are answered.
 struct Open {
@@ -48,8 +53,10 @@ pub(super) struct Worker {
     is_present: Arc<AtomicBool>,
     host: Option<u32>,
     open: BTreeMap<u32, Open>,
-    /// Who was last seen in each namespace: whoever connected may be gone, and another one in it is as good.
-    guides: BTreeMap<u32, VecDeque<u32>>,
+    /// A process of each namespace, and when that was looked at: whoever connected may be gone, and another one in its
+    /// namespace is as good.
+    guides: BTreeMap<u32, u32>,
+    guided: Option<Instant>,
     /// Whether the kernel tracks connections.
     is_tracking: bool,
     cilium: Cilium,
@@ -67,6 +74,7 @@ impl Worker {
             host,
             open: BTreeMap::new(),
             guides: BTreeMap::new(),
+            guided: None,
             is_tracking: false,
             cilium: Cilium::default(),
             told: BTreeMap::new(),
@@ -159,24 +167,30 @@ impl Worker {
     fn follow(&mut self, request: &NatRequest, losses: &mut NatLosses) -> io::Result<Option<NatMapping>> {
         let asked = Tuple { source: request.local, destination: request.destination };
         let mut tuple = asked;
+        let mut is_unknown = false;
         if self.is_tracking {
-            match self.translated(request.network_namespace, request.pid, asked)? {
-                Some(translated) => tuple = translated,
-                None => losses.namespace_gone += 1,
+            match self.look_up(request.network_namespace, request.pid, asked)? {
+                Answer::Tracked(translated) => tuple = translated,
+                Answer::Untracked => {}
+                Answer::NoWay => is_unknown = true,
             }
         }
         let mut source = NatSource::Conntrack;
         // What stays in the namespace does not come by the host.
         if !tuple.destination.ip().is_loopback() {
+            let host = self.host.filter(|host| self.is_tracking && *host != request.network_namespace);
             if let Some(translated) = self.cilium.translated(tuple)? {
                 tuple = translated;
                 source = NatSource::Cilium;
-            } else if let Some(host) =
-                self.host.filter(|host| self.is_tracking && *host != request.network_namespace)
+            } else if let Some(host) = host
+                && let Answer::Tracked(translated) = self.look_up(host, 1, tuple)?
             {
-                tuple = self.translated(host, 1, tuple)?.unwrap_or(tuple);
+                tuple = translated;
+                // As it was dialled it came to the host, so its own namespace left it as it was.
+                is_unknown = false;
             }
         }
+        losses.namespace_gone += u64::from(is_unknown);
         Ok((tuple.destination != asked.destination).then(|| NatMapping {
             connection_id: request.connection_id,
             network_namespace: request.network_namespace,
@@ -190,18 +204,15 @@ impl Worker {
         }))
     }
 
-    /// The connection behind one namespace's translation; as it was where it is not tracked. `None` when there is no way
-    /// into the namespace any more.
-    fn translated(&mut self, namespace: u32, pid: u32, tuple: Tuple) -> io::Result<Option<Tuple>> {
-        let Some(open) = self.open(namespace, pid)? else { return Ok(None) };
+    /// The connection behind one namespace's translation.
+    fn look_up(&mut self, namespace: u32, pid: u32, tuple: Tuple) -> io::Result<Answer> {
+        let Some(open) = self.open(namespace, pid)? else { return Ok(Answer::NoWay) };
         let has_entries = match open.has_entries {
             Some(known) => known,
             None => *open.has_entries.insert(open.conntrack.entries()? > 0),
         };
-        if !has_entries {
-            return Ok(Some(tuple));
-        }
-        Ok(Some(open.conntrack.translated(tuple)?.unwrap_or(tuple)))
+        let found = if has_entries { open.conntrack.translated(tuple)? } else { None };
+        Ok(found.map_or(Answer::Untracked, Answer::Tracked))
     }
 
     fn open(&mut self, namespace: u32, pid: u32) -> io::Result<Option<&mut Open>> {
@@ -216,33 +227,31 @@ impl Worker {
         Ok(self.open.get_mut(&namespace))
     }
 
-    /// The namespace, by this process or by another one that was seen in it.
+    /// The namespace, by this process or by another one that is in it.
     fn enter(&mut self, namespace: u32, pid: u32) -> Option<File> {
+        let roots = &self.roots;
         if self.host == Some(namespace) {
-            return netns::of_process(&self.roots, 1, namespace);
+            return netns::of_process(roots, 1, namespace);
         }
         // Its own, which it never leaves: where the first process is closed to it, that is the host's.
-        let own = netns::of_process(&self.roots, std::process::id(), namespace);
-        if own.is_some() {
-            return own;
+        let known = [std::process::id(), pid].into_iter().chain(self.guides.get(&namespace).copied());
+        for pid in known {
+            if let Some(file) = netns::of_process(roots, pid, namespace) {
+                return Some(file);
+            }
         }
-        if self.guides.len() >= MOST_GUIDED && !self.guides.contains_key(&namespace) {
-            self.guides.clear();
-        }
-        let guides = self.guides.entry(namespace).or_default();
-        if !guides.contains(&pid) {
-            guides.push_front(pid);
-            guides.truncate(MOST_GUIDES);
-        }
-        let roots = &self.roots;
-        let found = guides.iter().find_map(|pid| Some((*pid, netns::of_process(roots, *pid, namespace)?)));
-        let Some((way, file)) = found else {
-            self.guides.remove(&namespace);
+        if self.guided.is_some_and(|guided| guided.elapsed() < LOOK_INTERVAL) {
             return None;
-        };
-        // The way that was good goes to the front: crowds of short-lived processes shall not push it out.
-        guides.retain(|pid| *pid != way);
-        guides.push_front(way);
-        Some(file)
+        }
+        self.guided = Some(Instant::now());
+        self.guides = guides(roots);
+        netns::of_process(&self.roots, *self.guides.get(&namespace)?, namespace)
     }
+}
+
+/// A process of each network namespace.
+fn guides(roots: &Roots) -> BTreeMap<u32, u32> {
+    let processes = std::fs::read_dir(roots.proc_file("")).into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter_map(|pid| Some((read_namespace(&roots.proc_file(&format!("{pid}/ns/net")))?, pid))).collect()
 }

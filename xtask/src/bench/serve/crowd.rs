@@ -53,7 +53,8 @@ impl Groups {
     /// # Errors
     /// As [`Self::new`].
     pub(super) fn container(&self, number: usize) -> Result<String> {
-        let name = format!("{number:064x}");
+        // The first twelve digits are what a container without a name is called by.
+        let name = format!("{number:012x}{:052x}", 0);
         self.make(&name)?;
         Ok(name)
     }

@@ -60,7 +60,9 @@ fn record_command(words: &[&str], set_sysctls: bool) -> Found {
     config.interval = INTERVAL;
     config.set_sysctls = set_sysctls;
     config.ring_bytes = 1 << 20;
-    let outcome = record(&config, &mut Words).unwrap();
+    // In a thread of its own: it gives up what this one needs to clean up.
+    let recording = || record(&config, &mut Words).unwrap();
+    let outcome = std::thread::scope(|scope| scope.spawn(recording).join().unwrap());
     assert_eq!(outcome.exit_code, Some(0), "{outcome:?}");
     read(&directory.path().join("trace"))
 }

@@ -19,9 +19,10 @@ use std::time::Duration;
 
 use aftertrace_schemas::Kind;
 use aftertrace_schemas::tables::{ContainerSnapshot, MetadataStatus, ProbeStatus, SystemdUnit};
+use rustix::fs::{Access, access};
 
 use super::Roots;
-use crate::capabilities;
+use crate::capabilities::{self, CapabilitySet, OTHERS_PROCESSES};
 use worker::Worker;
 
 /// Requests that wait at most.
@@ -115,6 +116,26 @@ impl RuntimeConfig {
         Self { runtime, sockets, deadline: Duration::from_secs(2), retry_interval: Duration::from_secs(10) }
     }
 
+    /// What it takes to get at the sockets: at the usual ones nothing, since they are root's, but the way to the host. One
+    /// that was given may be another user's, or in another mount namespace.
+    fn capabilities(&self) -> CapabilitySet {
+        let usual = Self::new(self.runtime, None).sockets;
+        let given = self.sockets.iter().filter(|socket| !usual.contains(socket));
+        let of_given = given.map(|socket| {
+            let is_enough = |needs: &CapabilitySet| {
+                let is_open = || access(socket, Access::WRITE_OK).is_ok();
+                capabilities::rehearse(*needs, is_open) == Some(true)
+            };
+            let most = OTHERS_PROCESSES | CapabilitySet::DAC_OVERRIDE;
+            // One that is not there yet will be somebody's; most often not one that is closed to root.
+            [CapabilitySet::empty(), OTHERS_PROCESSES, most]
+                .into_iter()
+                .find(is_enough)
+                .unwrap_or(OTHERS_PROCESSES)
+        });
+        of_given.fold(Roots::default().way_to_host(), CapabilitySet::union)
+    }
+
     /// As [`RuntimeConfig::new`], with the variable of the environment that the runtime's own tools heed.
     pub fn from_environment(runtime: Runtime) -> Self {
         let variable = match runtime {
@@ -197,6 +218,7 @@ impl RuntimeSource {
         let (outgoing, reports) = channel();
         // No pools of threads: the timers and sockets of one daemon need none.
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let needs = config.capabilities();
         let run = move || match runtime {
             Runtime::Docker | Runtime::Podman => {
                 let api = engine::Engine { runtime, deadline: config.deadline };
@@ -208,7 +230,7 @@ impl RuntimeSource {
             Runtime::Crio => Worker::new(crio::Crio, config, executor, outgoing).run(&incoming),
             Runtime::Systemd => Worker::new(systemd::Systemd, config, executor, outgoing).run(&incoming),
         };
-        capabilities::spawn(runtime.name(), Roots::default().way_to_host(), run)?;
+        capabilities::spawn(runtime.name(), needs, run)?;
         Ok(Self { runtime, requests, reports })
     }
 

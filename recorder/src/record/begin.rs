@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use aftertrace_registry::Registry;
 use aftertrace_registry::container_id::process_cgroup;
-use aftertrace_schemas::manifest::{Anchor, Host, Manifest, Options, Probe, Retired};
-use aftertrace_schemas::tables::{HostSnapshot, MarkKind, ProbeState, ProbeStatus, SocketKind};
-use aftertrace_schemas::{FORMAT_VERSION, Kind, LEAST_READER_VERSION};
+use aftertrace_schemas::Kind;
+use aftertrace_schemas::manifest::Probe;
+use aftertrace_schemas::tables::{MarkKind, ProbeState, ProbeStatus, SocketKind};
 
 use super::Observer;
 use super::accounts::Accounts;
@@ -17,13 +17,14 @@ use super::error::RecordError;
 use super::events::Event;
 use super::logs::Logs;
 use super::measuring::Measuring;
+use super::options::{kernel_config, manifest, writer_options};
 use super::process_cgroups::ProcessCgroups;
 use super::scope::Scope;
 use super::session::{Rate, Session, Timers};
 use super::sinks::Sinks;
 use crate::command::RecordedCommand;
 use crate::config::RecordConfig;
-use crate::kernel::{Kernel, KernelConfig, SMALLEST_RING_BYTES};
+use crate::kernel::Kernel;
 use crate::live_state::{Limits, LiveState};
 use crate::memory;
 use crate::sequencer::Sequencer;
@@ -48,7 +49,7 @@ use crate::sources::processes::ProcessSource;
 use crate::sources::runtimes::{Runtime, RuntimeConfig, RuntimeSource};
 use crate::sources::source::Source;
 use crate::sources::{host, privileges};
-use crate::trace::{TraceWriter, WriterOptions};
+use crate::trace::TraceWriter;
 
 impl<'a> Session<'a> {
     /// Checks what is needed, attaches the kernel programs, and writes what is alive.
@@ -378,63 +379,5 @@ pub(super) fn check_process(roots: &Roots, pid: u32) -> Result<(), RecordError> 
     match process {
         Some(process) if process != pid => Err(RecordError::Thread { pid, process }),
         _ => Ok(()),
-    }
-}
-
-fn manifest(config: &RecordConfig, scope: &Scope, anchor: Anchor, host: &HostSnapshot) -> Manifest {
-    Manifest {
-        format_version: FORMAT_VERSION,
-        least_reader_version: LEAST_READER_VERSION,
-        recorder_version: env!("CARGO_PKG_VERSION").to_owned(),
-        host: Host {
-            hostname: host.hostname.clone(),
-            kernel_version: host.kernel_version.clone(),
-            architecture: host.architecture.clone(),
-            machine_id: host.machine_id.clone(),
-            boot_id: host.boot_id.clone(),
-        },
-        anchor,
-        started: anchor.realtime_ns,
-        ended: None,
-        end_reason: None,
-        options: Options {
-            cgroups: scope.roots().map(str::to_owned).collect(),
-            containers: config
-                .filter
-                .containers
-                .iter()
-                .map(|expression| expression.as_str().to_owned())
-                .collect(),
-            pids: config.filter.pids.clone(),
-            command: config.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
-            max_bytes: config.max_bytes,
-            max_age_s: config.max_age.map(|age| age.as_secs()),
-            registry: config.registry.as_ref().and_then(|registry| serde_json::to_value(registry).ok()),
-            journal_interval_ms: u64::try_from(config.journal_interval.as_millis()).unwrap_or(u64::MAX),
-        },
-        probes: Vec::new(),
-        segments: Vec::new(),
-        retired: Retired::default(),
-        losses: BTreeMap::new(),
-    }
-}
-
-fn writer_options(config: &RecordConfig) -> WriterOptions {
-    WriterOptions {
-        journal_interval: config.journal_interval.max(Duration::from_millis(10)),
-        max_bytes: config.max_bytes,
-        max_age: config.max_age,
-        ..WriterOptions::default()
-    }
-}
-
-fn kernel_config(config: &RecordConfig, filter: bool) -> KernelConfig {
-    KernelConfig {
-        filter_enabled: filter,
-        lifecycle_ring_bytes: (config.ring_bytes / 2).max(SMALLEST_RING_BYTES),
-        connection_ring_bytes: config.ring_bytes,
-        max_connections: config.max_connections,
-        measure_costs: config.bpf_statistics,
-        ..KernelConfig::default()
     }
 }

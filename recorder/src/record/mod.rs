@@ -14,6 +14,7 @@ mod follow;
 mod logs;
 mod measuring;
 mod observe;
+mod options;
 mod process_cgroups;
 mod reports;
 mod scope;

@@ -6,7 +6,7 @@ use std::fmt;
 const CRASHES: [&str; 6] =
     ["Kernel panic", "Oops: ", "BUG: ", "general protection fault", "double fault", "PANIC: "];
 
-/// What the console has after the guest's init found the workload unable to end, and what [`super::boot`] adds when
+/// What the console has after the guest's init found the workload unable to end, and what [`super::boot()`] adds when
 /// nothing came at all any more.
 const HANGS: [&str; 2] = ["guest: HUNG: ", "host: HUNG: "];
 

@@ -1,0 +1,16 @@
+//! All protocols. A new one is a module and a line here.
+
+use crate::Definition;
+
+/// Every protocol; where two fit alike, the earlier is taken.
+pub static ALL: &[&Definition] = &[&crate::redis::DEFINITION];
+
+/// The protocol of this name.
+pub fn find(name: &str) -> Option<&'static Definition> {
+    ALL.iter().copied().find(|definition| definition.name == name)
+}
+
+/// The protocol that a TLS handshake agreed on.
+pub fn by_alpn(name: &[u8]) -> Option<&'static Definition> {
+    ALL.iter().copied().find(|definition| definition.alpn.contains(&name))
+}

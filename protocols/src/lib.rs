@@ -1,0 +1,29 @@
+//! Application protocols: from what system calls moved to requests and responses.
+//!
+//! In: [`Chunk`]s of the two streams of a connection, each the head of what one call moved. Out: [`Exchange`]s, a
+//! request with its response, status and times, and a count of what could not be paired. Pure: no clock, no I/O, bounded
+//! memory. Bytes come from strangers and with holes.
+//!
+//! A protocol is a module with a [`Definition`], listed in [`catalogue`]: how to recognise it, its [`Codec`], its
+//! [`Redactor`]. [`Conversation`] does the rest for all of them: decides which protocol it is, survives holes, pairs.
+
+pub mod catalogue;
+mod codec;
+mod conversation;
+mod definition;
+mod exchange;
+mod redact;
+mod stream;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+mod redis;
+
+pub use codec::{
+    Attribute, Codec, Key, Method, PerSide, Progress, Question, Request, Response, Side, Sink, Status, Value,
+};
+pub use conversation::{Conversation, Facts};
+pub use definition::{Definition, Recognition, Statement, System, Transport};
+pub use exchange::{Details, Ending, Exchange, OwnedQuestion, OwnedValue, Unpaired};
+pub use redact::{BLANK, Redactor, Secrets, blank};
+pub use stream::{Chunk, Stream};

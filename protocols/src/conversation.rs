@@ -3,25 +3,11 @@
 //! It is decided from the first calls of both sides, which are kept meanwhile, and stays; a codec that meets what it
 //! cannot read without a gap before is wrong, and the question is open again.
 
-use crate::catalogue::ALL;
+use crate::classifier::{Classifier, Verdict};
 use crate::exchange::Pairing;
 use crate::stream::Pushed;
-use crate::{
-    Chunk, Codec, Definition, Exchange, PerSide, Progress, Recognition, Side, Stream, Transport, Unpaired,
-};
+use crate::{Chunk, Codec, Definition, Exchange, PerSide, Progress, Side, Stream, Transport, Unpaired};
 
-/// Calls that are looked at before a connection counts as of no known protocol.
-const MAX_UNDECIDED_CALLS: usize = 8;
-/// Bytes of them that are kept.
-const MAX_UNDECIDED_BYTES: usize = 16 * 1024;
-/// A score that decides at once.
-const CERTAIN: u32 = 100;
-/// A score that decides when both sides were heard.
-const ENOUGH: u32 = 60;
-/// A score that decides when nothing more is waited for.
-const LEAST: u32 = 30;
-/// What the port adds.
-const PORT: u32 = 15;
 /// Times that a decision may be taken back.
 const MAX_CHANGES: u32 = 3;
 /// Calls in a row of which a codec can read nothing before it counts as wrong.
@@ -51,15 +37,9 @@ struct Kept {
 }
 
 enum State {
-    Undecided { calls: Vec<Kept>, scores: Box<[Score]> },
+    Undecided { calls: Vec<Kept>, classifier: Classifier },
     Decided { definition: &'static Definition, codec: Box<dyn Codec>, has_read: bool, foreign_calls: u32 },
     Unknown,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Score {
-    is_out: bool,
-    sides: PerSide<u32>,
 }
 
 /// The state of a connection.
@@ -86,7 +66,7 @@ impl Conversation {
     pub fn new(facts: Facts) -> Self {
         let state = match facts.alpn {
             Some(definition) => decided(definition, facts),
-            None => undecided(),
+            None => undecided(facts.server_port),
         };
         let mut pairing = Pairing::new(facts.wants_details);
         let stream = if facts.is_from_start { Stream::from_start } else { Stream::default };
@@ -127,10 +107,7 @@ impl Conversation {
         match &mut self.state {
             State::Unknown => {}
             State::Decided { .. } => self.read(side, chunk),
-            State::Undecided { calls, scores } => {
-                if !chunk.bytes.is_empty() {
-                    weigh(scores, side, chunk);
-                }
+            State::Undecided { calls, classifier } => {
                 calls.push(Kept {
                     side,
                     position: chunk.position,
@@ -138,12 +115,10 @@ impl Conversation {
                     time_ns: chunk.time_ns,
                     bytes: chunk.bytes.into(),
                 });
-                let kept: usize = calls.iter().map(|call| call.bytes.len()).sum();
-                let is_last = calls.len() >= MAX_UNDECIDED_CALLS || kept >= MAX_UNDECIDED_BYTES;
-                match choose(scores, self.facts.server_port, is_last) {
-                    Choice::Is(definition) => self.decide(definition),
-                    Choice::None => self.state = State::Unknown,
-                    Choice::Wait => {}
+                match classifier.push(side, chunk.bytes, chunk.size) {
+                    Verdict::Is(definition) => self.decide(definition),
+                    Verdict::Unknown => self.state = State::Unknown,
+                    Verdict::Open => {}
                 }
             }
         }
@@ -201,7 +176,8 @@ impl Conversation {
         self.changes += 1;
         self.pairing.lost();
         self.streams = PerSide::default();
-        self.state = if self.changes > MAX_CHANGES { State::Unknown } else { undecided() };
+        self.state =
+            if self.changes > MAX_CHANGES { State::Unknown } else { undecided(self.facts.server_port) };
     }
 
     /// The exchanges that are complete.
@@ -241,8 +217,8 @@ impl Conversation {
     /// Memory that it holds beyond its own size, bytes.
     pub fn memory_bytes(&self) -> usize {
         let of_state = match &self.state {
-            State::Undecided { calls, scores } => {
-                size_of_val(&**scores)
+            State::Undecided { calls, classifier } => {
+                classifier.memory_bytes()
                     + calls.iter().map(|call| size_of::<Kept>() + call.bytes.len()).sum::<usize>()
             }
             State::Decided { codec, .. } => size_of_val(&**codec) + codec.memory_bytes(),
@@ -255,68 +231,11 @@ impl Conversation {
     }
 }
 
-fn undecided() -> State {
-    State::Undecided { calls: Vec::new(), scores: vec![Score::default(); ALL.len()].into() }
+fn undecided(server_port: u16) -> State {
+    State::Undecided { calls: Vec::new(), classifier: Classifier::new(server_port) }
 }
 
 fn decided(definition: &'static Definition, facts: Facts) -> State {
     let transport = if facts.is_datagrams { Transport::StreamAndDatagrams } else { Transport::Stream };
     State::Decided { definition, codec: (definition.codec)(transport), has_read: false, foreign_calls: 0 }
-}
-
-fn weigh(scores: &mut [Score], side: Side, chunk: &Chunk<'_>) {
-    for (score, definition) in scores.iter_mut().zip(ALL) {
-        if score.is_out {
-            continue;
-        }
-        let recognition: Recognition = (definition.recognise)(side, chunk.bytes, chunk.size);
-        match recognition.score() {
-            Some(points) => {
-                let best = score.sides.of(side);
-                *best = points.max(*best);
-            }
-            None => score.is_out = true,
-        }
-    }
-}
-
-enum Choice {
-    Is(&'static Definition),
-    Wait,
-    None,
-}
-
-fn choose(scores: &[Score], server_port: u16, is_last: bool) -> Choice {
-    let mut best: Option<(u32, &'static Definition, bool)> = None;
-    let mut second = 0;
-    let mut open = false;
-    for (score, definition) in scores.iter().zip(ALL) {
-        if score.is_out {
-            continue;
-        }
-        open = true;
-        let PerSide { client, server } = score.sides;
-        if client + server == 0 {
-            continue;
-        }
-        let port = if definition.ports.contains(&server_port) { PORT } else { 0 };
-        let total = client + server + port;
-        let is_sure = client.max(server) >= CERTAIN;
-        match best {
-            Some((of_best, ..)) if total <= of_best => second = second.max(total),
-            _ => {
-                second = best.map_or(second, |(of_best, ..)| second.max(of_best));
-                best = Some((total, definition, is_sure || (client > 0 && server > 0)));
-            }
-        }
-    }
-    match best {
-        Some((total, definition, heard))
-            if total > second && ((heard && total >= ENOUGH) || (is_last && total >= LEAST)) =>
-        {
-            Choice::Is(definition)
-        }
-        _ if !open || is_last => Choice::None,
-        _ => Choice::Wait,
-    }
 }

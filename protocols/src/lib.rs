@@ -5,9 +5,11 @@
 //! memory. Bytes come from strangers and with holes.
 //!
 //! A protocol is a module with a [`Definition`], listed in [`catalogue`]: how to recognise it, its [`Codec`], its
-//! [`Redactor`]. [`Conversation`] does the rest for all of them: decides which protocol it is, survives holes, pairs.
+//! [`Redactor`]. The rest is one for all of them: [`Classifier`] decides which protocol it is, [`Conversation`] survives
+//! holes and pairs.
 
 pub mod catalogue;
+mod classifier;
 mod codec;
 mod conversation;
 mod definition;
@@ -16,9 +18,11 @@ mod redact;
 mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod tls;
 
 mod redis;
 
+pub use classifier::{Classifier, Verdict};
 pub use codec::{
     Attribute, Codec, Key, Method, PerSide, Progress, Question, Request, Response, Side, Sink, Status, Value,
 };

@@ -1,0 +1,110 @@
+//! Decides which protocol a connection speaks, from the heads of its first calls in both directions.
+
+use crate::catalogue::ALL;
+use crate::{Definition, PerSide, Side};
+
+/// Calls that are looked at before a connection counts as of no known protocol.
+const MAX_CALLS: u32 = 8;
+/// Bytes of them.
+const MAX_BYTES: usize = 16 * 1024;
+/// A score of one side that decides at once.
+const CERTAIN: u32 = 100;
+/// A score that decides when both sides were heard.
+const ENOUGH: u32 = 60;
+/// A score that decides when nothing more is waited for.
+const LEAST: u32 = 30;
+/// What the port adds.
+const PORT: u32 = 15;
+
+/// What is decided.
+#[derive(Debug, Clone, Copy)]
+pub enum Verdict {
+    /// Nothing yet.
+    Open,
+    /// It speaks this one.
+    Is(&'static Definition),
+    /// It speaks none in the catalogue.
+    Unknown,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Score {
+    is_out: bool,
+    sides: PerSide<u32>,
+}
+
+/// What was seen of a connection so far.
+#[derive(Debug)]
+pub struct Classifier {
+    scores: Box<[Score]>,
+    server_port: u16,
+    calls: u32,
+    bytes: usize,
+}
+
+impl Classifier {
+    /// Of a connection to this port; 0 when it is not known.
+    pub fn new(server_port: u16) -> Self {
+        Self { scores: vec![Score::default(); ALL.len()].into(), server_port, calls: 0, bytes: 0 }
+    }
+
+    /// Looks at the head of a call of `side` that moved `size` bytes.
+    pub fn push(&mut self, side: Side, bytes: &[u8], size: u64) -> Verdict {
+        if !bytes.is_empty() {
+            for (score, definition) in self.scores.iter_mut().zip(ALL).filter(|(score, _)| !score.is_out) {
+                match (definition.recognise)(side, bytes, size).score() {
+                    Some(points) => {
+                        let best = score.sides.of(side);
+                        *best = points.max(*best);
+                    }
+                    None => score.is_out = true,
+                }
+            }
+        }
+        self.calls += 1;
+        self.bytes += bytes.len();
+        self.choose(self.calls >= MAX_CALLS || self.bytes >= MAX_BYTES)
+    }
+
+    /// The protocols that it may still be.
+    pub fn candidates(&self) -> impl Iterator<Item = &'static Definition> + '_ {
+        self.scores.iter().zip(ALL).filter(|(score, _)| !score.is_out).map(|(_, definition)| *definition)
+    }
+
+    /// Memory that it holds beyond its own size, bytes.
+    pub fn memory_bytes(&self) -> usize {
+        size_of_val(&*self.scores)
+    }
+
+    fn choose(&self, is_last: bool) -> Verdict {
+        let mut best: Option<(u32, &'static Definition, bool)> = None;
+        let mut second = 0;
+        let mut is_open = false;
+        for (score, definition) in self.scores.iter().zip(ALL).filter(|(score, _)| !score.is_out) {
+            is_open = true;
+            let PerSide { client, server } = score.sides;
+            if client + server == 0 {
+                continue;
+            }
+            let port = if definition.ports.contains(&self.server_port) { PORT } else { 0 };
+            let total = client + server + port;
+            match best {
+                Some((of_best, ..)) if total <= of_best => second = second.max(total),
+                _ => {
+                    second = best.map_or(second, |(of_best, ..)| second.max(of_best));
+                    let is_sure = client.max(server) >= CERTAIN || (client > 0 && server > 0);
+                    best = Some((total, definition, is_sure));
+                }
+            }
+        }
+        match best {
+            Some((total, definition, is_sure))
+                if total > second && ((is_sure && total >= ENOUGH) || (is_last && total >= LEAST)) =>
+            {
+                Verdict::Is(definition)
+            }
+            _ if !is_open || is_last => Verdict::Unknown,
+            _ => Verdict::Open,
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! What the maps of the programs hold, and the names of the accounts in the ledger.
 
 /// Programs as the ledger names them, by account number: a tracepoint, or the system calls that share an account.
-pub const ACCOUNTS: [&str; 14] = [
+pub const ACCOUNTS: [&str; 15] = [
     "task:task_newtask",
     "sched:sched_process_exec",
     "sched:sched_process_exit",
@@ -14,12 +14,13 @@ pub const ACCOUNTS: [&str; 14] = [
     "syscalls:accept",
     "sock:inet_sock_set_state",
     "tcp:tcp_retransmit_skb",
+    "raw_syscalls:sys_exit",
     "scan",
     "sweep",
 ];
 
 /// Accounts from this number on are of programs that user space runs: their records come as answers, not in rings.
-pub const FIRST_ANSWERING_ACCOUNT: usize = 12;
+pub const FIRST_ANSWERING_ACCOUNT: usize = 13;
 
 /// A value of the map `ledger`: seen, filtered, submitted, dropped for a full ring, a full map, unreadable memory.
 pub type LedgerValue = [u64; 6];
@@ -30,8 +31,54 @@ pub type TracedValue = [u32; 2];
 /// A key of the map `traced_cgroups`: id of the control group, number of its hierarchy.
 pub type CgroupKey = [u64; 2];
 
-/// Words of a value of the map `connections`: id, owner's start, opened, owner's pid and flags.
-pub const CONNECTION_WORDS: usize = 4;
+/// Words of a value of the map `connections`: id, owner's start, opened, owner's pid and flags, first sequence numbers.
+pub const CONNECTION_WORDS: usize = 5;
+
+/// System calls that the program at their exit knows by number.
+pub const SYSCALLS: usize = 512;
+
+/// What a system call does with a socket; the numbers of `enum data_role`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum DataRole {
+    /// write(fd, buffer, ...)
+    Write = 1,
+    /// sendto(fd, buffer, size, flags, name, ...)
+    SendTo,
+    /// read(fd, buffer, ...)
+    Read,
+    /// recvfrom(fd, buffer, size, flags, name, ...)
+    ReceiveFrom,
+    /// writev(fd, vectors, count, ...)
+    WriteVector,
+    /// readv(fd, vectors, count, ...)
+    ReadVector,
+    /// sendmsg(fd, message, ...)
+    SendMessage,
+    /// recvmsg(fd, message, flags)
+    ReceiveMessage,
+    /// sendmmsg(fd, messages, count, flags)
+    SendMessages,
+    /// recvmmsg(fd, messages, count, flags, ...)
+    ReceiveMessages,
+    /// sendfile(to, from, ...)
+    SendFile,
+    /// splice(from, offset, to, ...)
+    Splice,
+}
+
+/// What is kept of a connection's bytes, as the map `connections` has it: nothing.
+pub const KEEP_NOTHING: u64 = 1;
+/// As above: sizes; and a byte of each call for each that this is exceeded by.
+pub const KEEP_SIZES: u64 = 2;
+/// Bytes of a call that can be kept.
+pub const DATA_MAX_BYTES: u32 = 4096;
+
+/// Decisions that one run of the program `decide` takes.
+pub const DECISION_BATCH: usize = 256;
+
+/// The value of the map `decisions_in`: socket, connection id and what is kept, of each; then how many they are.
+pub type Decisions = [u64; 3 * DECISION_BATCH + 1];
 
 /// Sockets that one run of the sweep takes.
 pub const SWEEP_BATCH: usize = 128;

@@ -354,6 +354,65 @@ wire! {
     }
 }
 
+wire! {
+    /// What a system call moved on a connection; the head of its bytes follows.
+    pub struct DataRecord: 48 {
+        /// Header.
+        header: RecordHeader = 0,
+        /// Names the connection.
+        connection_id: u64 = 16,
+        /// Tells the kernel's connections apart when it is decided what is kept of this one.
+        sock: u64 = 24,
+        /// Of its first byte in the stream, modulo 2^32: since the beginning of the connection when
+        /// [`flags::FROM_START`] is set, else since anything.
+        position: u32 = 32,
+        /// That the call moved, bytes.
+        size: u32 = 36,
+        /// Of the bytes that follow.
+        kept_bytes: u16 = 40,
+        /// Of [`flags`].
+        flags: u8 = 42,
+        /// Nothing.
+        reserved_byte: u8 = 43,
+        /// Nothing.
+        reserved: u32 = 44,
+    }
+}
+
+wire! {
+    /// A datagram of a name service; its bytes follow.
+    pub struct DatagramRecord: 88 {
+        /// Header.
+        header: RecordHeader = 0,
+        /// Tells sockets that are open at the same time apart.
+        sock: u64 = 16,
+        /// Start of the process, boot time, nanoseconds.
+        start_ns: u64 = 24,
+        /// Address of this side, IPv4 mapped; zeros when the socket has none of its own.
+        local_ip: [u8; 16] = 32,
+        /// Address of the peer, IPv4 mapped.
+        remote_ip: [u8; 16] = 48,
+        /// The process that sent or received.
+        pid: u32 = 64,
+        /// Inode of the network namespace.
+        network_namespace: u32 = 68,
+        /// Port of this side.
+        local_port: u16 = 72,
+        /// Port of the peer.
+        remote_port: u16 = 74,
+        /// Of the datagram, bytes.
+        size: u32 = 76,
+        /// Of the bytes that follow.
+        kept_bytes: u16 = 80,
+        /// Of [`flags`].
+        flags: u8 = 82,
+        /// Nothing.
+        reserved_byte: u8 = 83,
+        /// Nothing.
+        reserved: u32 = 84,
+    }
+}
+
 /// Kinds of records.
 pub mod kind {
     #![allow(missing_docs, reason = "the names are the documentation")]
@@ -376,6 +435,8 @@ pub mod kind {
     pub const CLOSE: u16 = 17;
     pub const STATISTICS: u16 = 18;
     pub const RETRANSMIT: u16 = 19;
+    pub const DATA: u16 = 20;
+    pub const DATAGRAM: u16 = 21;
 }
 
 /// Flags of records.
@@ -392,4 +453,8 @@ pub mod flags {
     pub const OUTBOUND: u16 = 16;
     /// Found by a sweep: the close event did not come.
     pub const INFERRED: u16 = 32;
+    /// The connection is known from its first byte on.
+    pub const FROM_START: u16 = 64;
+    /// The bytes were sent.
+    pub const SENT: u16 = 1;
 }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aftertrace_recorder::config::{Filter, RecordConfig};
+use aftertrace_recorder::config::{self, DataConfig, Filter, RecordConfig};
 use aftertrace_recorder::record::{Observer, Outcome, RecordError, Status, record};
 use aftertrace_recorder::sources::cloud::CloudOverrides;
 use aftertrace_recorder::sources::logs::{LogBudget, LogConfig, LogMode};
 use bytesize::ByteSize;
 
-use crate::args::{CaptureArgs, Logs, RecordArgs};
+use crate::args::{CaptureArgs, Logs, Payload, RecordArgs};
 use crate::{print_error, print_warning, say};
 
 /// An eighth of it goes into a segment.
@@ -62,7 +62,17 @@ pub(crate) fn capture(arguments: CaptureArgs, output: Option<PathBuf>) -> anyhow
         );
     }
     config.max_age = arguments.max_age;
-    config.ring_bytes = ring_bytes(arguments.ring_size)?;
+    config.ring_bytes = ring_bytes("--ring-size", arguments.ring_size)?;
+    config.data = DataConfig {
+        payload: match arguments.payload {
+            Payload::Head => config::Payload::Head,
+            Payload::Full => config::Payload::Full,
+            Payload::None => config::Payload::None,
+            Payload::Off => config::Payload::Off,
+        },
+        head_bytes: arguments.payload_bytes,
+        ring_bytes: ring_bytes("--data-ring-size", arguments.data_ring_size)?,
+    };
     config.max_connections = arguments.max_connections;
     config.journal_interval = arguments.journal_interval;
     config.logs = logs(arguments.logs, arguments.log_budget);
@@ -95,11 +105,11 @@ fn logs(mode: Logs, budget: ByteSize) -> LogConfig {
 }
 
 /// The kernel takes powers of two of at least a page.
-fn ring_bytes(size: ByteSize) -> anyhow::Result<u32> {
+fn ring_bytes(flag: &str, size: ByteSize) -> anyhow::Result<u32> {
     u32::try_from(size.as_u64())
         .ok()
         .filter(|bytes| bytes.is_power_of_two() && (4096..=1 << 30).contains(bytes))
-        .ok_or_else(|| anyhow::anyhow!("--ring-size {size}: must be a power of two from 4KiB to 1GiB"))
+        .ok_or_else(|| anyhow::anyhow!("{flag} {size}: must be a power of two from 4KiB to 1GiB"))
 }
 
 /// Whether standard error is a terminal on which a line can be drawn anew.

@@ -26,6 +26,8 @@ pub(crate) fn run(arguments: ServeArgs) -> anyhow::Result<ExitCode> {
             .into_iter()
             .map(|PortRange(range)| range)
             .collect(),
+        max_fqdns_per_container: arguments.max_fqdns_per_container,
+        histogram_bounds_ns: arguments.histogram_buckets.0,
         ..Config::default()
     });
     let quiet = arguments.quiet;

@@ -8,6 +8,7 @@ use regex::Regex;
 
 use crate::sources::cloud::CloudOverrides;
 use crate::sources::logs::LogConfig;
+use aftertrace_bpf_programs::maps::DATA_MAX_BYTES;
 
 /// What a recording is asked to do. The command line and tests fill it in.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct RecordConfig {
     pub max_connections: u32,
     /// How often the journal is written and synced: what a crash can lose.
     pub journal_interval: Duration,
+    /// What is kept of what applications send and receive.
+    pub data: DataConfig,
     /// What is kept of logs.
     pub logs: LogConfig,
     /// What to say of the cloud that the host is rented from, instead of what it says itself.
@@ -67,6 +70,7 @@ impl RecordConfig {
             ring_bytes: 8 << 20,
             max_connections: 65_536,
             journal_interval: Duration::from_secs(1),
+            data: DataConfig::default(),
             logs: LogConfig::default(),
             cloud: CloudOverrides::default(),
             interval: Duration::from_secs(5),
@@ -76,6 +80,47 @@ impl RecordConfig {
             ping: true,
             keep_capabilities: false,
             bpf_statistics: true,
+        }
+    }
+}
+
+/// What is kept of what applications send and receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {
+    /// The heads of calls on connections that speak a known protocol.
+    Head,
+    /// All that a row can hold, on every connection.
+    Full,
+    /// Sizes and times only.
+    None,
+    /// Nothing is looked at.
+    Off,
+}
+
+/// What is kept of what applications send and receive, and how it comes from the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataConfig {
+    /// What is kept.
+    pub payload: Payload,
+    /// Of each call, with [`Payload::Head`], bytes; 4,096 at most.
+    pub head_bytes: u32,
+    /// Size of each kernel ring for data, bytes: a power of two, 4 KiB at least.
+    pub ring_bytes: u32,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self { payload: Payload::Head, head_bytes: 1024, ring_bytes: 16 << 20 }
+    }
+}
+
+impl DataConfig {
+    /// Of each call on a connection that is kept, bytes.
+    pub fn kept_bytes(self) -> u32 {
+        match self.payload {
+            Payload::Head => self.head_bytes.min(DATA_MAX_BYTES),
+            Payload::Full => DATA_MAX_BYTES,
+            Payload::None | Payload::Off => 0,
         }
     }
 }

@@ -191,6 +191,8 @@ impl LiveState {
             }
             Kind::LogLine(_)
             | Kind::LogPattern(_)
+            | Kind::SocketData(_)
+            | Kind::Datagram(_)
             | Kind::CgroupStats(_)
             | Kind::CgroupIo(_)
             | Kind::NodeStats(_)

@@ -28,6 +28,10 @@ pub struct Config {
     /// Connections to public addresses are tracked in these networks only; those to private ones always. The default is
     /// all of IPv4 and IPv6.
     pub tracked_networks: Vec<Network>,
+    /// Upper bounds of the buckets that durations of requests are counted in, nanoseconds, growing.
+    pub histogram_bounds_ns: Vec<u64>,
+    /// Domain names of one container that DNS requests are counted by; the rest is `~other`.
+    pub max_fqdns_per_container: usize,
     /// Bounds of memory.
     pub limits: Limits,
     /// Bounds of what a scrape gives.
@@ -44,6 +48,11 @@ impl Default for Config {
             ephemeral_ports: vec![32_768..=60_999],
             tracked_ports: vec![50_051],
             tracked_networks: vec![Network::ALL_V4, Network::ALL_V6],
+            // The default buckets of Prometheus' client for Go, which coroot-node-agent uses.
+            histogram_bounds_ns: [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000]
+                .map(|milliseconds| milliseconds * 1_000_000)
+                .into(),
+            max_fqdns_per_container: 50,
             limits: Limits::default(),
             series: SeriesLimits::default(),
         }
@@ -125,6 +134,10 @@ pub struct Limits {
     pub dead_processes: usize,
     /// Outbound connections and listening sockets that are open.
     pub sockets: usize,
+    /// Connections whose data is looked at, and as many pairs of ends of datagrams.
+    pub conversations: usize,
+    /// What these hold in all, bytes: beyond it the state of some is forgotten.
+    pub conversation_bytes: usize,
     /// Destinations of one container.
     pub destinations: usize,
     /// Hosts with a round-trip time, translations that wait for their connection, and public addresses that lead to
@@ -154,6 +167,8 @@ impl Default for Limits {
             processes: 500_000,
             dead_processes: 50_000,
             sockets: 1_000_000,
+            conversations: 200_000,
+            conversation_bytes: 256 << 20,
             destinations: 10_000,
             peers: 100_000,
             listens: 5_000,

@@ -27,6 +27,10 @@ impl Endpoint {
         Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).to_canonical()
     }
 
+    pub(crate) fn port(self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn with_ip(self, ip: IpAddr) -> Self {
         Self::new(Ip::from(ip), self.port)
     }

@@ -6,7 +6,7 @@
 //!
 //! Where things are: [`Registry`] takes each observation to the part that it concerns. `containers/` has the state of
 //! a container (processes, destinations, listens, use of its control groups), `logs/` counts messages, `processes` and
-//! `sockets` find the container of an event, `node` keeps the host's own figures, `recording` those of the recording
+//! `sockets` find the container of an event, `l7/` pairs what applications say into requests, `node` keeps the host's own figures, `recording` those of the recording
 //! itself, [`container_id`] and [`application_type`] are pure
 //! functions of names, [`metrics`] has the families and the two text formats.
 
@@ -18,6 +18,7 @@ pub mod container_id;
 mod containers;
 mod endpoint;
 mod findings;
+mod l7;
 pub mod logs;
 mod losses;
 mod maps;

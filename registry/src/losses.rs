@@ -17,6 +17,10 @@ pub(crate) enum Dropped {
     Processes,
     Sockets,
     Destinations,
+    /// Connections whose data is not looked at any more.
+    Conversations,
+    /// Domain names.
+    Domains,
     Peers,
     Listens,
     Disks,
@@ -39,6 +43,8 @@ impl Dropped {
             Self::Processes => "processes",
             Self::Sockets => "sockets",
             Self::Destinations => "destinations",
+            Self::Conversations => "conversations",
+            Self::Domains => "domains",
             Self::Peers => "peers",
             Self::Listens => "listens",
             Self::Disks => "disks",

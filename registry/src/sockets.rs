@@ -1,8 +1,11 @@
 //! Sockets that are open, by connection id: whose they are, and the counters that were last seen.
 
+use aftertrace_protocols::Side;
+
 use crate::Limits;
 use crate::containers::{ContainerIndex, ListenKey};
 use crate::endpoint::Route;
+use crate::l7::Connection;
 use crate::maps::LookupMap;
 
 /// The kernel's counters of a connection, as last seen. They only grow.
@@ -38,13 +41,22 @@ impl Counters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Socket {
     pub(crate) container: ContainerIndex,
+    /// Whether it was seen from its beginning on.
+    pub(crate) is_from_start: bool,
     pub(crate) purpose: Purpose,
 }
 
 /// What a socket is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    Outbound { route: Route, counters: Counters },
+    Outbound {
+        route: Route,
+        counters: Counters,
+    },
+    /// Accepted, on this port.
+    Inbound {
+        port: u16,
+    },
     Listen(ListenKey),
 }
 
@@ -68,8 +80,20 @@ impl Sockets {
         let socket = self.by_id.get_mut(&id)?;
         match &mut socket.purpose {
             Purpose::Outbound { route, counters } => Some((socket.container, route, counters)),
-            Purpose::Listen(_) => None,
+            Purpose::Listen(_) | Purpose::Inbound { .. } => None,
         }
+    }
+
+    /// What matters for its data; none for one that has none.
+    pub(crate) fn connection(&self, id: u64) -> Option<Connection> {
+        let socket = self.by_id.get(&id)?;
+        let (own_side, server_port) = match socket.purpose {
+            Purpose::Outbound { route, .. } => (Side::Client, route.destination.port()),
+            Purpose::Inbound { port } => (Side::Server, port),
+            Purpose::Listen(_) => return None,
+        };
+        let Socket { container, is_from_start, .. } = *socket;
+        Some(Connection { container, own_side, server_port, is_from_start })
     }
 
     pub(crate) fn has_room(&self, limits: &Limits) -> bool {

@@ -196,7 +196,7 @@ pub(crate) fn value(families: &[Family], name: &str, labels: &[(&str, &str)]) ->
             .iter()
             .all(|(name, value)| series.labels.iter().any(|(own, its)| own == name && **its == **value))
     });
-    let found = fitting.next().map(|series| series.value);
+    let found = fitting.next().map(|series| series.value.number());
     assert!(fitting.next().is_none(), "several series of {name} have {labels:?}");
     found
 }

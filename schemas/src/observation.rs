@@ -200,6 +200,10 @@ observation_kinds! {
     Tcp(TcpEvent),
     /// A TCP connection or listening socket that is alive.
     SocketSnapshot(SocketSnapshot),
+    /// A system call moved bytes on a connection.
+    SocketData(SocketData),
+    /// A datagram to or from a name service.
+    Datagram(Datagram),
     /// The destination of an outbound connection was translated.
     NatMapping(NatMapping),
     /// An echo request to a peer of outbound connections.

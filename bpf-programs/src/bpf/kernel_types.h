@@ -144,7 +144,12 @@ struct mm_struct {
 	unsigned long arg_end;
 };
 
+struct thread_info {
+	u32 status;
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	u32 pid;
 	u32 tgid;
 	int exit_code;
@@ -159,6 +164,16 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct files_struct *files;
 	struct mm_struct *mm;
+};
+
+// The registers of x86-64; the program that reads them is rejected elsewhere.
+struct pt_regs {
+	unsigned long r10;
+	unsigned long r8;
+	unsigned long dx;
+	unsigned long si;
+	unsigned long di;
+	unsigned long orig_ax;
 };
 
 struct linux_binprm {
@@ -223,6 +238,7 @@ struct tcp_sock {
 	u64 bytes_received;
 	u64 bytes_acked;
 	u32 snd_una;
+	u32 copied_seq;
 	u32 write_seq;
 	u32 total_retrans;
 	u32 srtt_us;
@@ -280,7 +296,7 @@ enum {
 };
 
 enum { ENETUNREACH = 101, EHOSTUNREACH = 113 };
-enum { AF_INET = 2, AF_INET6 = 10, IPPROTO_TCP = 6 };
+enum { AF_INET = 2, AF_INET6 = 10, IPPROTO_TCP = 6, IPPROTO_UDP = 17 };
 enum { SOCK_DONE_BIT = 1 };
 enum { CLONE_THREAD = 0x10000, SIGNAL_GROUP_EXIT = 4 };
 enum { S_IFMT = 0170000, S_IFREG = 0100000, S_IFSOCK = 0140000 };

@@ -6,6 +6,7 @@
 #include "file.bpf.h"
 #include "tcp.bpf.h"
 #include "tcp_calls.bpf.h"
+#include "data.bpf.h"
 #include "snapshot.bpf.h"
 
 char _license[] SEC("license") = "Dual MIT/GPL";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 // The rings to user space: `lifecycle` for what is rare and must not be lost, `connections_0` to `_3` for what comes
-// in floods. Writers do not wake the reader, which polls, until a ring is a quarter full; then for some of the records.
+// in floods, `data_0` to `_3` for what applications send and receive. Writers do not wake the reader, which polls, until a ring is a quarter full; then for some of the records.
 #pragma once
 #include "base.h"
 #include "ledger.h"
@@ -17,10 +17,16 @@ RING(connections_0);
 RING(connections_1);
 RING(connections_2);
 RING(connections_3);
+RING(data_0);
+RING(data_1);
+RING(data_2);
+RING(data_3);
 
 const volatile u32 lifecycle_ring_bytes = 4096;
 const volatile u32 connection_ring_bytes = 4096;
 const volatile u32 connection_rings = 1;
+const volatile u32 data_ring_bytes = 4096;
+const volatile u32 data_rings = 1;
 
 // Every so many records of a program on a CPU it looks how full the ring is.
 #define LOOK_EVERY 16
@@ -56,24 +62,28 @@ INLINE bool submit_urgent(struct ledger_row *row, void *record, u64 length)
 	return !ring_full(row, bpf_ringbuf_output(&lifecycle, record, length, BPF_RB_FORCE_WAKEUP));
 }
 
-#define OUTPUT(ring) bpf_ringbuf_output(&ring, record, length, wakeup(row, &ring, connection_ring_bytes))
+#define OUTPUT(ring, ring_bytes) bpf_ringbuf_output(&ring, record, length, wakeup(row, &ring, ring_bytes))
 
-// As above into the ring of this CPU.
-INLINE bool submit_connection(struct ledger_row *row, void *record, u64 length)
-{
-	u32 ring = connection_rings > 1 ? ((struct record_header *)record)->cpu % connection_rings : 0;
-	long failed;
+// Into the ring of this CPU, of those that `kind` has.
+#define DEFINE_SUBMIT(kind, name, rings, ring_bytes)                                                                  \
+	INLINE bool submit_##kind(struct ledger_row *row, void *record, u64 length)                                   \
+	{                                                                                                             \
+		u32 ring = rings > 1 ? ((struct record_header *)record)->cpu % rings : 0;                             \
+		long failed;                                                                                          \
+                                                                                                                      \
+		if (ring == 0)                                                                                        \
+			failed = OUTPUT(name##_0, ring_bytes);                                                        \
+		else if (ring == 1)                                                                                   \
+			failed = OUTPUT(name##_1, ring_bytes);                                                        \
+		else if (ring == 2)                                                                                   \
+			failed = OUTPUT(name##_2, ring_bytes);                                                        \
+		else                                                                                                  \
+			failed = OUTPUT(name##_3, ring_bytes);                                                        \
+		return !ring_full(row, failed);                                                                       \
+	}
 
-	if (ring == 0)
-		failed = OUTPUT(connections_0);
-	else if (ring == 1)
-		failed = OUTPUT(connections_1);
-	else if (ring == 2)
-		failed = OUTPUT(connections_2);
-	else
-		failed = OUTPUT(connections_3);
-	return !ring_full(row, failed);
-}
+DEFINE_SUBMIT(connection, connections, connection_rings, connection_ring_bytes)
+DEFINE_SUBMIT(data, data, data_rings, data_ring_bytes)
 
 INLINE void fill_header(struct record_header *header, u16 kind, u16 account, u16 length, u64 time_ns)
 {

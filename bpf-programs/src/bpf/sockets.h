@@ -15,8 +15,15 @@ struct connection {
 	u32 pid;       // the owner: who connected, accepted, listened, or held it when it was found
 	u8 phase;
 	u8 flags;
-	u16 reserved;
+	u16 keep;	// of what calls move, see below
+	u32 read_base;	// sequence number of the first byte that was received; 0 when it was not seen
+	u32 write_base; // likewise sent
 };
+
+// What is kept of the bytes that calls move on a connection: nothing, sizes and up to keep - KEEP_SIZES bytes of each.
+#define KEEP_UNDECIDED 0
+#define KEEP_NOTHING 1
+#define KEEP_SIZES 2
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

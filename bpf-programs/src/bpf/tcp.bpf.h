@@ -6,7 +6,7 @@
 #include "pending.h"
 #include "sockets.h"
 
-// Makes the entry of a socket that the current process opens. False when the map is full.
+// Makes the entry of a socket that the current process opens; its bases are the caller's. False when the map is full.
 INLINE bool follow(u64 sock, struct connection *connection, u32 pid, u8 phase, u8 flags, u64 time_ns)
 {
 	connection->id = next_connection_id();
@@ -15,7 +15,7 @@ INLINE bool follow(u64 sock, struct connection *connection, u32 pid, u8 phase, u
 	connection->pid = pid;
 	connection->phase = phase;
 	connection->flags = flags;
-	connection->reserved = 0;
+	connection->keep = KEEP_UNDECIDED;
 	return bpf_map_update_elem(&connections, &sock, connection, BPF_ANY) == 0;
 }
 
@@ -32,7 +32,7 @@ INLINE int connect_begins(struct ledger_row *row, u64 sock, u64 now)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	u32 thread = id;
-	struct connection connection;
+	struct connection connection = {};
 	struct pending_connect *call;
 
 	if (!is_traced(id >> 32)) {
@@ -65,6 +65,9 @@ INLINE int connect_succeeded(struct ledger_row *row, u64 sock, struct tcp_sock *
 	record.state = TCP_ESTABLISHED;
 	connection->opened_ns = now;
 	connection->phase = PHASE_OPEN;
+	connection->flags |= FLAG_FROM_START;
+	connection->read_base = LOAD(tcp, copied_seq);
+	connection->write_base = LOAD(tcp, write_seq);
 	// A connection whose beginning was lost is forgotten: the next scan finds it.
 	if (!submit_connection(row, &record, sizeof(record)))
 		bpf_map_delete_elem(&connections, &sock);
@@ -112,7 +115,7 @@ INLINE int connect_failed(struct ledger_row *row, u64 sock, struct tcp_sock *tcp
 INLINE int listen_begins(struct ledger_row *row, u64 sock, struct tcp_sock *tcp, u64 now)
 {
 	u64 id = bpf_get_current_pid_tgid();
-	struct connection connection;
+	struct connection connection = {};
 	struct listen_record record;
 	struct addresses addresses;
 

@@ -193,7 +193,10 @@ INLINE int accepted(s64 fd)
 	tcp = (struct tcp_sock *)sk;
 	now = bpf_ktime_get_boot_ns();
 	addresses_from_block(&addresses, &block);
-	if (!follow(sock, &connection, id >> 32, PHASE_OPEN, FLAG_BOUND, now)) {
+	// Nobody has read or written before accept() is over.
+	connection.read_base = READ(tcp, copied_seq);
+	connection.write_base = READ(tcp, write_seq);
+	if (!follow(sock, &connection, id >> 32, PHASE_OPEN, FLAG_BOUND | FLAG_FROM_START, now)) {
 		COUNT(row, dropped_map_full);
 		return 0;
 	}

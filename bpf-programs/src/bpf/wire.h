@@ -24,6 +24,8 @@ enum record_kind {
 	RECORD_CLOSE = 17,
 	RECORD_STATISTICS = 18,
 	RECORD_RETRANSMIT = 19,
+	RECORD_DATA = 20,
+	RECORD_DATAGRAM = 21,
 };
 
 // Text was longer than what the record holds.
@@ -38,11 +40,17 @@ enum record_kind {
 #define FLAG_OUTBOUND 16
 // The close was found by a sweep: its event did not come.
 #define FLAG_INFERRED 32
+// The connection is known from its first byte on.
+#define FLAG_FROM_START 64
+// The bytes were sent; otherwise received.
+#define FLAG_SENT 1
 
 #define FILENAME_MAX_BYTES 512
 #define ARGUMENTS_MAX_BYTES 1024
 #define CGROUP_PATH_MAX_BYTES 512
 #define FILE_PATH_MAX_BYTES 256
+#define DATA_MAX_BYTES 4096
+#define DATAGRAM_MAX_BYTES 2048
 
 struct record_header {
 	u16 kind;
@@ -183,6 +191,37 @@ struct traffic_record { // close, statistics
 	u32 reserved;
 };
 
+struct data_record {
+	struct record_header header;
+	u64 connection_id;
+	u64 sock;     // tells the kernel's connections apart when user space decides on one
+	u32 position; // in the stream, of its first byte: since the beginning where that was seen, modulo 2^32
+	u32 size;     // that the call moved
+	u16 kept_bytes;
+	u8 flags;
+	u8 reserved_byte;
+	u32 reserved;
+	char bytes[2 * DATA_MAX_BYTES]; // only half of it is used: the other half is where the verifier fears writes
+};
+
+struct datagram_record {
+	struct record_header header;
+	u64 sock;
+	u64 start_ns;
+	u8 local_ip[16];
+	u8 remote_ip[16];
+	u32 pid;
+	u32 network_namespace;
+	u16 local_port;
+	u16 remote_port;
+	u32 size;
+	u16 kept_bytes;
+	u8 flags;
+	u8 reserved_byte;
+	u32 reserved;
+	char bytes[2 * DATAGRAM_MAX_BYTES]; // likewise
+};
+
 _Static_assert(sizeof(struct record_header) == 16, "header");
 _Static_assert(sizeof(struct task_facts) == 104, "task");
 _Static_assert(offsetof(struct task_facts, hierarchy_ids) == 40, "task.hierarchy_ids");
@@ -197,3 +236,5 @@ _Static_assert(sizeof(struct listen_record) == 64, "listen");
 _Static_assert(sizeof(struct socket_record) == 40, "socket");
 _Static_assert(sizeof(struct connection_record) == 96, "connection");
 _Static_assert(sizeof(struct traffic_record) == 80, "traffic");
+_Static_assert(offsetof(struct data_record, bytes) == 48, "data.bytes");
+_Static_assert(offsetof(struct datagram_record, bytes) == 88, "datagram.bytes");

@@ -3,8 +3,9 @@
 use thiserror::Error;
 
 use super::{
-    CgroupRecord, ConnectionRecord, FileRecord, ListenRecord, OomKillRecord, ProcessExecRecord,
-    ProcessExitRecord, ProcessStartRecord, RecordHeader, SocketRecord, TaskFacts, TrafficRecord, flags, kind,
+    CgroupRecord, ConnectionRecord, DataRecord, DatagramRecord, FileRecord, ListenRecord, OomKillRecord,
+    ProcessExecRecord, ProcessExitRecord, ProcessStartRecord, RecordHeader, SocketRecord, TaskFacts,
+    TrafficRecord, flags, kind,
 };
 use crate::maps::ACCOUNTS;
 
@@ -84,6 +85,10 @@ pub enum Record<'bytes> {
     Statistics(TrafficRecord),
     /// A segment was sent again.
     Retransmit(SocketRecord),
+    /// A system call moved bytes on a connection: the head of them.
+    Data(DataRecord, &'bytes [u8]),
+    /// A datagram of a name service.
+    Datagram(DatagramRecord, &'bytes [u8]),
 }
 
 impl<'bytes> Record<'bytes> {
@@ -115,6 +120,12 @@ impl<'bytes> Record<'bytes> {
             kind::CLOSE => TrafficRecord::read(bytes).map(Self::Close),
             kind::STATISTICS => TrafficRecord::read(bytes).map(Self::Statistics),
             kind::RETRANSMIT => SocketRecord::read(bytes).map(Self::Retransmit),
+            kind::DATA => DataRecord::read(bytes).and_then(|record| {
+                Some(Self::Data(record, text(bytes, size_of::<DataRecord>(), record.kept_bytes)?))
+            }),
+            kind::DATAGRAM => DatagramRecord::read(bytes).and_then(|record| {
+                Some(Self::Datagram(record, text(bytes, size_of::<DatagramRecord>(), record.kept_bytes)?))
+            }),
             unknown => return Err(WireError::UnknownKind(unknown)),
         };
         record.ok_or(cut)
@@ -138,6 +149,8 @@ impl<'bytes> Record<'bytes> {
             | Self::Accept(record)
             | Self::ConnectionExisting(record) => record.header,
             Self::Close(record) | Self::Statistics(record) => record.header,
+            Self::Data(record, _) => record.header,
+            Self::Datagram(record, _) => record.header,
         }
     }
 

@@ -62,6 +62,16 @@ pub(crate) struct CaptureArgs {
     /// Most TCP sockets followed at a time; kernel memory for them is set aside at the start (about 200 bytes each).
     #[arg(long, value_name = "N", default_value_t = 65_536)]
     pub(crate) max_connections: u32,
+    /// What to keep of the bytes that applications send and receive on sockets.
+    #[arg(long, value_enum, default_value = "head")]
+    pub(crate) payload: Payload,
+    /// Bytes of each call that are kept, 4096 at most: more of long statements and headers, or a smaller trace.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..=4096))]
+    pub(crate) payload_bytes: u32,
+    /// Size of the kernel ring buffer for these bytes. Raise it when the report shows that raw_syscalls:sys_exit lost
+    /// some with cause ring_full.
+    #[arg(long, value_name = "SIZE", default_value = "16MiB")]
+    pub(crate) data_ring_size: bytesize::ByteSize,
     /// Write and sync the journal this often: the most that a crash or power loss can cost.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
     pub(crate) journal_interval: std::time::Duration,
@@ -116,6 +126,19 @@ pub(crate) struct CloudArgs {
     /// How the host was bought: on-demand, spot, preemptible.
     #[arg(long, help_heading = CLOUD, value_name = "NAME")]
     pub(crate) instance_life_cycle: Option<String>,
+}
+
+/// What to keep of what applications send and receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Payload {
+    /// The beginning of each call on connections that speak a known protocol, credentials blanked.
+    Head,
+    /// The first 4096 bytes of each call on every connection. Credentials are blanked in known protocols only.
+    Full,
+    /// Sizes and times: no byte of them, and so no requests.
+    None,
+    /// Nothing: calls are not looked at, which costs least.
+    Off,
 }
 
 /// What to keep of logs.

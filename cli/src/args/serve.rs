@@ -51,6 +51,12 @@ pub(crate) struct ServeArgs {
     /// Do not track connections to these ports (repeatable), or none: they are mostly second connections of protocols.
     #[arg(long, value_name = "FIRST-LAST", value_parser = optional::<PortRange>, default_value = "32768-60999")]
     pub(crate) ephemeral_port_range: Vec<Choice<PortRange>>,
+    /// Domain names of one container that its DNS requests are counted by; the rest is ~other.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) max_fqdns_per_container: usize,
+    /// Upper bounds of the buckets that durations of requests are counted in, seconds, growing.
+    #[arg(long, value_name = "SECONDS,...", default_value = "0.005,0.01,0.025,0.05,0.1,0.25,0.5,1,2.5,5,10")]
+    pub(crate) histogram_buckets: Buckets,
     #[command(flatten)]
     pub(crate) push: PushArgs,
     /// Print warnings and errors only.
@@ -119,6 +125,37 @@ impl std::str::FromStr for PortRange {
         match (first.parse(), last.parse()) {
             (Ok(first), Ok(last)) if first <= last => Ok(Self(first..=last)),
             _ => Err("no range of ports such as 32768-60999".to_owned()),
+        }
+    }
+}
+
+/// Upper bounds of buckets, nanoseconds.
+#[derive(Debug, Clone)]
+pub(crate) struct Buckets(pub(crate) Vec<u64>);
+
+impl std::str::FromStr for Buckets {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        /// More than this is a mistake: each series has a sample for each.
+        const MOST: usize = 100;
+        const LONGEST_SECONDS: f64 = 86_400.0;
+
+        let bound = |word: &str| {
+            let seconds: f64 =
+                word.trim().parse().map_err(|_| format!("{word:?} is no number of seconds"))?;
+            let is_possible = (1e-9..=LONGEST_SECONDS).contains(&seconds);
+            is_possible
+                .then_some((seconds * 1e9).round() as u64)
+                .ok_or_else(|| format!("{word}: must be from 1e-9 to 86400"))
+        };
+        let bounds: Vec<u64> = text.split(',').map(bound).collect::<Result<_, String>>()?;
+        if bounds.len() > MOST {
+            return Err(format!("{} bounds: at most {MOST} are possible", bounds.len()));
+        }
+        match bounds.is_sorted_by(|a, b| a < b) {
+            true => Ok(Self(bounds)),
+            false => Err("each bound must be greater than the one before".to_owned()),
         }
     }
 }

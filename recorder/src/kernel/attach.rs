@@ -6,8 +6,11 @@ use aya::programs::{BtfTracePoint, Iter, Program, ProgramError, RawTracePoint, T
 use aya::{Btf, Ebpf};
 
 use super::error::chain;
-use super::probes::{Hook, PROBES, Probe, SCAN, SWEEP};
+use super::probes::{DATA, DECIDE, Hook, PROBES, Probe, SCAN, SWEEP};
 use super::{Kernel, syscall};
+
+/// Why a probe is not attached that nobody asked for.
+pub const NOT_ASKED_FOR: &str = "switched off";
 
 /// Whether a probe gives data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +34,12 @@ pub(super) enum Link {
 
 impl Kernel {
     /// Hands every program to the verifier, and remembers those that it rejects.
-    pub(super) fn load_programs(&mut self, btf: &Btf) {
+    pub(super) fn load_programs(&mut self, btf: &Btf, has_data: bool) {
         for probe in &PROBES {
+            if probe.name == DATA && !has_data {
+                self.remember(probe.name, Err(NOT_ASKED_FOR.to_owned()));
+                continue;
+            }
             let loaded = match probe.hook {
                 Hook::Typed(tracepoint) => program::<BtfTracePoint>(&mut self.ebpf, probe.program)
                     .and_then(|program| program.load(tracepoint, btf).map_err(words)),
@@ -44,9 +51,11 @@ impl Kernel {
         let scan = program::<Iter>(&mut self.ebpf, SCAN.1)
             .and_then(|program| program.load("task_file", btf).map_err(words));
         self.remember(SCAN.0, scan);
-        let sweep = program::<RawTracePoint>(&mut self.ebpf, SWEEP.1)
-            .and_then(|program| program.load().map_err(words));
-        self.remember(SWEEP.0, sweep);
+        for (name, function) in [SWEEP, DECIDE] {
+            let loaded = program::<RawTracePoint>(&mut self.ebpf, function)
+                .and_then(|program| program.load().map_err(words));
+            self.remember(name, loaded);
+        }
     }
 
     /// Attaches every program that was loaded. Returns how each probe fares; a second call attaches nothing more.
@@ -114,13 +123,18 @@ where
         .map_err(words)
 }
 
+/// How lines of a verifier's log begin that say what it cost.
+const STATISTICS: [&str; 3] = ["processed ", "verification time", "stack depth"];
+
 /// What went wrong, without the pages that a verifier writes: its last complaint is what matters.
 fn words(error: ProgramError) -> String {
     let ProgramError::LoadError { io_error, verifier_log } = &error else { return chain(&error) };
     let log = verifier_log.to_string();
-    let complaint = log.lines().rev().map(str::trim).find(|line| {
-        !line.is_empty() && !line.starts_with("processed ") && !line.starts_with("verification time")
-    });
+    let complaint = log
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !STATISTICS.iter().any(|word| line.starts_with(word)));
     match complaint {
         Some(complaint) => format!("the kernel rejects the program: {io_error}: {complaint}"),
         None => format!("the kernel rejects the program: {io_error}"),

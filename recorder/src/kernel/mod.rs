@@ -7,6 +7,7 @@
 
 mod accounts;
 mod attach;
+mod data;
 mod error;
 mod filter;
 mod preflight;
@@ -19,7 +20,9 @@ mod syscall;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::memory;
-use aftertrace_bpf_programs::maps::{CgroupKey, LedgerValue, SweepInput, TracedValue};
+use aftertrace_bpf_programs::maps::{
+    CgroupKey, DATA_MAX_BYTES, Decisions, LedgerValue, SweepInput, TracedValue,
+};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray};
 use aya::sys::{Stats, enable_stats};
 use aya::{Btf, Ebpf, EbpfLoader};
@@ -27,13 +30,16 @@ use aya_obj::btf::BtfKind;
 
 pub use accounts::{LedgerRow, ProgramCost};
 pub use aftertrace_bpf_programs::wire::Record;
-pub use attach::ProbeStatus;
+pub use attach::{NOT_ASKED_FOR, ProbeStatus};
+pub use data::{Decision, Keep};
 pub use error::KernelError;
 pub use preflight::missing_capabilities;
 pub use rings::DrainStats;
 
 /// The least size of a ring, bytes: what rings not in use have.
 pub const SMALLEST_RING_BYTES: u32 = 4096;
+/// Rings for what applications send and receive, that the programs know.
+const DATA_RINGS: [&str; 4] = ["data_0", "data_1", "data_2", "data_3"];
 /// Rings for connections that the programs know.
 const CONNECTION_RINGS: [&str; 4] = ["connections_0", "connections_1", "connections_2", "connections_3"];
 const LIFECYCLE_RING: &str = "lifecycle";
@@ -49,8 +55,13 @@ pub struct KernelConfig {
     pub lifecycle_ring_bytes: u32,
     /// Size of each ring for connections, bytes: a power of two, 4,096 at least.
     pub connection_ring_bytes: u32,
-    /// Rings for connections, 1 to 4: several when there are many CPUs.
+    /// Rings for connections, 1 to 4: several when there are many CPUs. As many are for their data.
     pub connection_rings: u32,
+    /// Size of each ring for what applications send and receive, bytes: a power of two, 4,096 at least. None when that
+    /// is not to be looked at.
+    pub data_ring_bytes: Option<u32>,
+    /// What is kept of a call's bytes as long as nobody has decided on its connection, 4,096 at most.
+    pub first_kept_bytes: u32,
     /// Most sockets that are followed at a time.
     pub max_connections: u32,
     /// Most processes that a filter admits at a time.
@@ -68,6 +79,8 @@ impl Default for KernelConfig {
             lifecycle_ring_bytes: 4 << 20,
             connection_ring_bytes: 8 << 20,
             connection_rings: u32::try_from(cpus.div_ceil(16)).unwrap_or(1).clamp(1, 4),
+            data_ring_bytes: Some(16 << 20),
+            first_kept_bytes: 1024,
             max_connections: 65_536,
             max_traced: 65_536,
             measure_costs: false,
@@ -77,7 +90,8 @@ impl Default for KernelConfig {
 
 impl KernelConfig {
     fn check(&self) -> Result<(), KernelError> {
-        for bytes in [self.lifecycle_ring_bytes, self.connection_ring_bytes] {
+        let rings = [self.lifecycle_ring_bytes, self.connection_ring_bytes];
+        for bytes in rings.into_iter().chain(self.data_ring_bytes) {
             if !bytes.is_power_of_two() || bytes < SMALLEST_RING_BYTES {
                 return Err(KernelError::RingSize(bytes));
             }
@@ -101,6 +115,7 @@ pub struct Kernel {
     connections: MapData,
     sweep_in: Array<MapData, SweepInput>,
     sweep_out: MapData,
+    decisions_in: Array<MapData, Decisions>,
     map_bytes: u64,
     // Switches the measuring off when it is closed.
     _costs: Option<OwnedFd>,
@@ -126,6 +141,8 @@ impl Kernel {
         let costs = if config.measure_costs { enable_stats(Stats::RunTime).ok() } else { None };
         let map_bytes = ebpf.maps().map(|(_, map)| accounts::map_bytes(map)).sum();
         let used_rings = CONNECTION_RINGS.iter().take(config.connection_rings as usize);
+        let data_rings = config.data_ring_bytes.map_or(0, |_| config.connection_rings as usize);
+        let used_rings = used_rings.chain(DATA_RINGS.iter().take(data_rings));
         let rings = rings::Rings::open(&mut ebpf, std::iter::once(&LIFECYCLE_RING).chain(used_rings))?;
         let mut kernel = Self {
             rings,
@@ -135,13 +152,14 @@ impl Kernel {
             connections: map_data(&mut ebpf, "connections")?,
             sweep_in: typed_map(&mut ebpf, "sweep_in")?,
             sweep_out: map_data(&mut ebpf, "sweep_out")?,
+            decisions_in: typed_map(&mut ebpf, "decisions_in")?,
             ebpf,
             links: Vec::new(),
             statuses: Vec::new(),
             map_bytes,
             _costs: costs,
         };
-        kernel.load_programs(&btf);
+        kernel.load_programs(&btf, config.data_ring_bytes.is_some());
         drop(btf);
         memory::return_freed();
         Ok(kernel)
@@ -169,10 +187,21 @@ fn create_maps(config: &KernelConfig, btf: &Btf) -> Result<Ebpf, KernelError> {
     loader.override_global("lifecycle_ring_bytes", &config.lifecycle_ring_bytes, true);
     loader.override_global("connection_ring_bytes", &config.connection_ring_bytes, true);
     loader.override_global("connection_rings", &config.connection_rings, true);
+    let data_ring_bytes = config.data_ring_bytes.unwrap_or(SMALLEST_RING_BYTES);
+    let roles = data::roles();
+    let first_kept_bytes = config.first_kept_bytes.min(DATA_MAX_BYTES);
+    loader.override_global("data_ring_bytes", &data_ring_bytes, true);
+    loader.override_global("data_rings", &config.connection_rings, true);
+    loader.override_global("data_roles", roles.as_slice(), true);
+    loader.override_global("first_kept_bytes", &first_kept_bytes, true);
     loader.map_max_entries(LIFECYCLE_RING, config.lifecycle_ring_bytes);
-    for (ring, number) in CONNECTION_RINGS.into_iter().zip(0..) {
+    let of_data = DATA_RINGS.into_iter().zip(0..).map(|ring| (ring, data_ring_bytes));
+    let of_connections = CONNECTION_RINGS.into_iter().zip(0..);
+    for ((ring, number), bytes) in
+        of_connections.map(|ring| (ring, config.connection_ring_bytes)).chain(of_data)
+    {
         let used = number < config.connection_rings;
-        loader.map_max_entries(ring, if used { config.connection_ring_bytes } else { SMALLEST_RING_BYTES });
+        loader.map_max_entries(ring, if used { bytes } else { SMALLEST_RING_BYTES });
     }
     loader.map_max_entries("connections", config.max_connections);
     loader.map_max_entries("traced", if config.filter_enabled { config.max_traced } else { 1 });

@@ -30,9 +30,12 @@ const fn syscall(name: &'static str, program: &'static str, needs: Option<&'stat
     Probe { name, program, hook: Hook::Classic("syscalls", program), needs }
 }
 
+/// What applications send and receive.
+pub(super) const DATA: &str = "raw_syscalls:sys_exit";
+
 /// In the order in which they are attached; detached in reverse. Exits come before their enters, so that no call is
 /// half seen; state that later events refer to comes before them.
-pub(super) const PROBES: [Probe; 21] = [
+pub(super) const PROBES: [Probe; 22] = [
     typed("cgroup:cgroup_mkdir", "cgroup_mkdir"),
     typed("cgroup:cgroup_rmdir", "cgroup_rmdir"),
     typed("cgroup:cgroup_attach_task", "cgroup_attach_task"),
@@ -51,6 +54,12 @@ pub(super) const PROBES: [Probe; 21] = [
     syscall("syscalls:sys_enter_connect", "sys_enter_connect", Some("syscalls:sys_exit_connect")),
     syscall("syscalls:sys_exit_accept", "sys_exit_accept", Some("sock:inet_sock_set_state")),
     syscall("syscalls:sys_exit_accept4", "sys_exit_accept4", Some("sock:inet_sock_set_state")),
+    Probe {
+        name: DATA,
+        program: "sys_exit",
+        hook: Hook::Typed("sys_exit"),
+        needs: Some("sock:inet_sock_set_state"),
+    },
     syscall("syscalls:sys_exit_open", "sys_exit_open", None),
     syscall("syscalls:sys_enter_open", "sys_enter_open", Some("syscalls:sys_exit_open")),
     syscall("syscalls:sys_exit_creat", "sys_exit_creat", None),
@@ -65,10 +74,12 @@ pub(super) const PROBES: [Probe; 21] = [
 pub(super) const SCAN: (&str, &str) = ("scan", "scan");
 /// As above.
 pub(super) const SWEEP: (&str, &str) = ("sweep", "sweep");
+/// As above.
+pub(super) const DECIDE: (&str, &str) = ("decide", "decide");
 
 /// Every program with the name that rows have for it.
 pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-    PROBES.iter().map(|probe| (probe.name, probe.program)).chain([SCAN, SWEEP])
+    PROBES.iter().map(|probe| (probe.name, probe.program)).chain([SCAN, SWEEP, DECIDE])
 }
 
 #[cfg(test)]

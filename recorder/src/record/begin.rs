@@ -13,6 +13,7 @@ use aftertrace_schemas::tables::{MarkKind, ProbeState, ProbeStatus, SocketKind};
 use super::Observer;
 use super::accounts::Accounts;
 use super::containers::Containers;
+use super::data::Data;
 use super::error::RecordError;
 use super::events::Event;
 use super::logs::Logs;
@@ -24,7 +25,7 @@ use super::session::{Rate, Session, Timers};
 use super::sinks::Sinks;
 use crate::command::RecordedCommand;
 use crate::config::RecordConfig;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, NOT_ASKED_FOR};
 use crate::live_state::{Limits, LiveState};
 use crate::memory;
 use crate::sequencer::Sequencer;
@@ -114,6 +115,7 @@ impl<'a> Session<'a> {
             processes: ProcessSource::new(roots.clone(), |text| process_cgroup(text).map(str::to_owned)),
             containers: Containers::new(runtimes, config.filter.containers.clone()),
             logs: Logs::start(&config.logs, &roots, anchor, now),
+            data: Data::new(config.data),
             namespaces: NamespaceSource::new(roots.clone()),
             nat,
             measuring: Measuring::start(sources(config, &roots, &hierarchies), config.interval, anchor, now),
@@ -131,10 +133,15 @@ impl<'a> Session<'a> {
         session.mark(MarkKind::SegmentStart, None)?;
         session.emit_now(Kind::Host(host))?;
         for probe in probes {
-            if let Some(reason) = &probe.reason {
+            let is_off = probe.reason.as_deref() == Some(NOT_ASKED_FOR);
+            if let Some(reason) = probe.reason.as_ref().filter(|_| !is_off) {
                 observer.warning(&format!("{} is not recorded: {reason}", probe.probe));
             }
-            let state = if probe.attached { ProbeState::Active } else { ProbeState::Failed };
+            let state = match probe.attached {
+                true => ProbeState::Active,
+                false if is_off => ProbeState::Off,
+                false => ProbeState::Failed,
+            };
             session.emit_now(Kind::Probe(ProbeStatus {
                 probe: probe.probe.to_owned(),
                 state,

@@ -3,10 +3,11 @@
 use aftertrace_bpf_programs::wire::{CgroupRecord, Record, TaskFacts};
 use aftertrace_schemas::Kind;
 use aftertrace_schemas::tables::{
-    CgroupEvent, CgroupEventKind, FileEvent, FileEventKind, ProcessEvent, SocketSnapshot, TcpEvent,
+    CgroupEvent, CgroupEventKind, Datagram, FileEvent, FileEventKind, ProcessEvent, SocketSnapshot, TcpEvent,
     TcpEventKind,
 };
 
+use super::data::{self, Call};
 use super::observe;
 use super::process_cgroups::CgroupKey;
 use super::session::Session;
@@ -48,6 +49,10 @@ pub(super) enum Event {
     Tcp(TcpEvent),
     /// A socket was there before.
     Existing(SocketSnapshot),
+    /// A system call moved bytes on a connection.
+    Data(Box<Call>),
+    /// A datagram of a name service.
+    Datagram(Box<Datagram>),
 }
 
 /// The control groups of a task that can decide its container.
@@ -109,6 +114,8 @@ impl Event {
             Record::Close(record) => Self::Tcp(observe::traffic(TcpEventKind::Close, record)),
             Record::Statistics(record) => Self::Tcp(observe::traffic(TcpEventKind::Statistics, record)),
             Record::Retransmit(record) => Self::Tcp(observe::socket(TcpEventKind::Retransmit, record)),
+            Record::Data(record, bytes) => Self::Data(Box::new(Call::new(*record, bytes))),
+            Record::Datagram(record, bytes) => Self::Datagram(Box::new(data::datagram(record, bytes))),
         }
     }
 }
@@ -188,6 +195,14 @@ impl Session<'_> {
                 self.emit(boot_ns, Kind::Tcp(event))?;
             }
             Event::Existing(row) => self.emit(boot_ns, Kind::SocketSnapshot(row))?,
+            Event::Data(call) => match self.data.row(*call) {
+                Some(row) => self.emit(boot_ns, Kind::SocketData(row))?,
+                None => return Ok(Fate::SetAside),
+            },
+            Event::Datagram(mut row) => {
+                self.data.limit(&mut row);
+                self.emit(boot_ns, Kind::Datagram(*row))?;
+            }
         }
         Ok(Fate::Recorded)
     }

@@ -8,6 +8,7 @@ mod accounts;
 mod begin;
 mod capabilities;
 mod containers;
+mod data;
 mod error;
 mod events;
 mod follow;

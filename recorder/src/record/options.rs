@@ -8,7 +8,7 @@ use aftertrace_schemas::tables::HostSnapshot;
 use aftertrace_schemas::{FORMAT_VERSION, LEAST_READER_VERSION};
 
 use super::scope::Scope;
-use crate::config::RecordConfig;
+use crate::config::{Payload, RecordConfig};
 use crate::kernel::{KernelConfig, SMALLEST_RING_BYTES};
 use crate::trace::WriterOptions;
 
@@ -66,12 +66,18 @@ pub(super) fn writer_options(config: &RecordConfig) -> WriterOptions {
     }
 }
 
+/// Of a call on a connection whose protocol is not known, bytes.
+const FIRST_KEPT_BYTES: u32 = 256;
+
 /// For the kernel programs; `filter` says whether there is anything to leave out.
 pub(super) fn kernel_config(config: &RecordConfig, filter: bool) -> KernelConfig {
     KernelConfig {
         filter_enabled: filter,
         lifecycle_ring_bytes: (config.ring_bytes / 2).max(SMALLEST_RING_BYTES),
         connection_ring_bytes: config.ring_bytes,
+        data_ring_bytes: (config.data.payload != Payload::Off).then_some(config.data.ring_bytes),
+        // Also when no payload is asked for: to find out which connections are of interest.
+        first_kept_bytes: config.data.kept_bytes().max(FIRST_KEPT_BYTES),
         max_connections: config.max_connections,
         measure_costs: config.bpf_statistics,
         ..KernelConfig::default()

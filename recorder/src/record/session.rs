@@ -8,6 +8,7 @@ use aftertrace_schemas::tables::{CgroupEventKind, Mark, MarkKind, PushStats, Tcp
 
 use super::accounts::Accounts;
 use super::containers::Containers;
+use super::data::Data;
 use super::error::RecordError;
 use super::events::{Event, Item};
 use super::logs::Logs;
@@ -58,6 +59,7 @@ pub(crate) struct Session<'a> {
     pub(super) processes: ProcessSource,
     pub(super) containers: Containers,
     pub(super) logs: Logs,
+    pub(super) data: Data,
     pub(super) nat: NatSource,
     pub(super) measuring: Measuring,
     pub(super) command_cgroup: Option<CommandCgroup>,
@@ -206,11 +208,16 @@ impl Session<'_> {
             }
             self.place(boot_ns, item)?;
         }
+        let decisions = self.data.take_decisions();
+        if !decisions.is_empty() {
+            self.kernel.decide(&decisions)?;
+        }
         Ok(())
     }
 
     /// Makes a fact the next observation.
     pub(super) fn emit(&mut self, boot_ns: u64, kind: Kind) -> Result<(), RecordError> {
+        self.data.observe(&kind);
         let observation = self.sinks.append(self.anchor.unix_ns(boot_ns), kind)?;
         self.live.apply(&observation);
         Ok(())

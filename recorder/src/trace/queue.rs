@@ -25,6 +25,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// What a table's batches are worth when the disk does not keep up; lower ones are shed first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Priority {
+    /// What applications send and receive.
+    Data,
     Logs,
     Files,
     Connections,
@@ -36,6 +38,7 @@ pub(super) enum Priority {
 impl Priority {
     fn of(table: TableId) -> Self {
         match table {
+            TableId::SocketData | TableId::Datagram => Self::Data,
             TableId::LogLine => Self::Logs,
             TableId::File => Self::Files,
             TableId::Tcp => Self::Connections,

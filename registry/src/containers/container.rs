@@ -14,6 +14,7 @@ use super::usage::Usage;
 use super::waiting::Waiting;
 use crate::Limits;
 use crate::findings::Incidents;
+use crate::l7::Requests;
 use crate::logs::{Context, Logs};
 use crate::losses::Drops;
 use crate::metrics::{Collector, definitions};
@@ -43,6 +44,7 @@ pub(crate) struct Container {
     pub(crate) destinations: Destinations,
     /// Of destinations that were idle for long and are not shown any more.
     pub(crate) past: Totals,
+    pub(crate) requests: Requests,
     pub(crate) listens: Listens,
     pub(crate) usage: Usage,
     pub(crate) waiting: Waiting,
@@ -69,6 +71,7 @@ impl Container {
             processes_started: 0,
             destinations: Destinations::default(),
             past: Totals::default(),
+            requests: Requests::default(),
             listens: Listens::default(),
             usage: Usage::default(),
             waiting: Waiting::default(),
@@ -157,6 +160,7 @@ impl Container {
         self.processes_started += other.processes_started;
         self.past.add(&other.past);
         self.destinations.merge(other.destinations, time, limits, drops);
+        self.requests.merge(other.requests, time, limits, drops);
         self.listens.merge(other.listens, time, limits, drops);
         self.usage.merge(other.usage);
         self.waiting.merge(other.waiting);
@@ -182,12 +186,13 @@ impl Container {
         is_restart
     }
 
-    /// Its metrics; `host` is the host's network namespace.
+    /// Its metrics; `host` is the host's network namespace, `bounds_seconds` are those of durations.
     pub(crate) fn collect(
         &self,
         namespaces: &NamespaceAddresses,
         round_trips: &RoundTrips,
         host: Option<u32>,
+        bounds_seconds: &Arc<[f64]>,
         collector: &mut Collector,
     ) {
         collector.begin_container(&self.id);
@@ -207,6 +212,7 @@ impl Container {
         let is_alive = !self.processes.is_empty();
         listens::collect_bindings(&self.description, host, namespaces, is_alive, collector);
         self.destinations.collect(round_trips, collector);
+        self.requests.collect(bounds_seconds, collector);
         self.logs.collect(collector);
         collector.end_container();
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::definitions::{self, Definition};
 use super::limiter::SeriesCounts;
-use super::{Family, Label, Series};
+use super::{Family, Label, Series, Value};
 
 /// A series before it is known whether its family is too large.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +81,13 @@ impl Collector {
         self.shared.extend_from_slice(&self.place);
     }
 
-    /// Ends what [`Self::begin_container`] began.
+    /// All further series also get the labels of where containers run.
+    pub(crate) fn begin_placed(&mut self) {
+        self.end_container();
+        self.shared.extend_from_slice(&self.place);
+    }
+
+    /// Ends what [`Self::begin_container`] or [`Self::begin_placed`] began.
     pub(crate) fn end_container(&mut self) {
         self.shared.truncate(self.constant);
     }
@@ -97,9 +103,10 @@ impl Collector {
         &mut self,
         definition: &'static Definition,
         own: impl IntoIterator<Item = Label>,
-        value: f64,
+        value: impl Into<Value>,
     ) {
-        let is_of_container = self.shared.len() > self.constant;
+        let value = value.into();
+        let is_of_container = self.shared.len() > self.constant + self.place.len();
         let container = if is_of_container { self.container } else { 0 };
         if let Some(counts) = self.counts.get_mut(definition.index) {
             counts.add(container);
@@ -114,7 +121,7 @@ impl Collector {
         labels.sort_unstable_by_key(|(name, _)| *name);
         #[cfg(test)]
         check(definition, &labels, &self.shared);
-        let weight = self.weight.unwrap_or(value).max(0.0);
+        let weight = self.weight.unwrap_or_else(|| value.number()).max(0.0);
         if let Some(family) = self.families.get_mut(definition.index) {
             let series = Series { labels, value };
             family.push(Gathered { container, weight, ..Gathered::new(series) });

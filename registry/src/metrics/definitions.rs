@@ -33,7 +33,7 @@ pub(crate) struct Definition {
 const fn fold_of(kind: MetricKind, said: Option<Fold>) -> Fold {
     match (said, kind) {
         (Some(fold), _) => fold,
-        (None, MetricKind::Counter) => Fold::Sum,
+        (None, MetricKind::Counter | MetricKind::Histogram) => Fold::Sum,
         (None, MetricKind::Gauge) => Fold::Omit,
     }
 }
@@ -108,6 +108,65 @@ definitions! {
     BYTES_RECEIVED: Counter "container_net_tcp_bytes_received_total", "Number of payload bytes received on outbound TCP connections" labels [destination actual_destination];
     NET_LATENCY: Gauge "container_net_latency_seconds", "Round-trip time of the last echo request to a host that the container connects to, in seconds" labels [destination_ip];
     TCP_RTT: Gauge "aftertrace_net_tcp_rtt_seconds", "Smoothed round-trip time of the outbound TCP connection that was last looked at, as the kernel uses it, in seconds" labels [destination actual_destination];
+
+    HTTP_OUT: Counter "container_http_requests_total", "Number of HTTP requests that the container sent and that were answered" labels [destination actual_destination status] kept [status];
+    HTTP_OUT_TIME: Histogram "container_http_requests_duration_seconds_total", "Time from the first byte of a HTTP request that the container sent to the last of the answer, in seconds" labels [destination actual_destination];
+    HTTP_IN: Counter "container_http_inbound_requests_total", "Number of HTTP requests that the container received and answered" labels [status] kept [status];
+    HTTP_IN_TIME: Histogram "container_http_inbound_requests_duration_seconds_total", "Time from the first byte of a HTTP request that the container received to the last of its answer, in seconds";
+    POSTGRES_OUT: Counter "container_postgres_queries_total", "Number of PostgreSQL queries that the container sent and that were answered" labels [destination actual_destination status] kept [status];
+    POSTGRES_OUT_TIME: Histogram "container_postgres_queries_duration_seconds_total", "Time from the first byte of a PostgreSQL query that the container sent to the last of the answer, in seconds" labels [destination actual_destination];
+    POSTGRES_IN: Counter "container_postgres_inbound_queries_total", "Number of PostgreSQL queries that the container received and answered" labels [status] kept [status];
+    POSTGRES_IN_TIME: Histogram "container_postgres_inbound_queries_duration_seconds_total", "Time from the first byte of a PostgreSQL query that the container received to the last of its answer, in seconds";
+    REDIS_OUT: Counter "container_redis_queries_total", "Number of Redis queries that the container sent and that were answered" labels [destination actual_destination status] kept [status];
+    REDIS_OUT_TIME: Histogram "container_redis_queries_duration_seconds_total", "Time from the first byte of a Redis query that the container sent to the last of the answer, in seconds" labels [destination actual_destination];
+    REDIS_IN: Counter "container_redis_inbound_queries_total", "Number of Redis queries that the container received and answered" labels [status] kept [status];
+    REDIS_IN_TIME: Histogram "container_redis_inbound_queries_duration_seconds_total", "Time from the first byte of a Redis query that the container received to the last of its answer, in seconds";
+    MEMCACHED_OUT: Counter "container_memcached_queries_total", "Number of Memcached queries that the container sent and that were answered" labels [destination actual_destination status] kept [status];
+    MEMCACHED_OUT_TIME: Histogram "container_memcached_queries_duration_seconds_total", "Time from the first byte of a Memcached query that the container sent to the last of the answer, in seconds" labels [destination actual_destination];
+    MEMCACHED_IN: Counter "container_memcached_inbound_queries_total", "Number of Memcached queries that the container received and answered" labels [status] kept [status];
+    MEMCACHED_IN_TIME: Histogram "container_memcached_inbound_queries_duration_seconds_total", "Time from the first byte of a Memcached query that the container received to the last of its answer, in seconds";
+    MYSQL_OUT: Counter "container_mysql_queries_total", "Number of MySQL queries that the container sent and that were answered" labels [destination actual_destination status] kept [status];
+    MYSQL_OUT_TIME: Histogram "container_mysql_queries_duration_seconds_total", "Time from the first byte of a MySQL query that the container sent to the last of the answer, in seconds" labels [destination actual_destination];
+    MYSQL_IN: Counter "container_mysql_inbound_queries_total", "Number of MySQL queries that the container received and answered" labels [status] kept [status];
+    MYSQL_IN_TIME: Histogram "container_mysql_inbound_queries_duration_seconds_total", "Time from the first byte of a MySQL query that the container received to the last of its answer, in seconds";
+    MONGO_OUT: Counter "container_mongo_queries_total", "Number of MongoDB queries that the container sent and that were answered" labels [destination actual_destination status] kept [status];
+    MONGO_OUT_TIME: Histogram "container_mongo_queries_duration_seconds_total", "Time from the first byte of a MongoDB query that the container sent to the last of the answer, in seconds" labels [destination actual_destination];
+    MONGO_IN: Counter "container_mongo_inbound_queries_total", "Number of MongoDB queries that the container received and answered" labels [status] kept [status];
+    MONGO_IN_TIME: Histogram "container_mongo_inbound_queries_duration_seconds_total", "Time from the first byte of a MongoDB query that the container received to the last of its answer, in seconds";
+    KAFKA_OUT: Counter "container_kafka_requests_total", "Number of Kafka requests that the container sent and that were answered" labels [destination actual_destination status] kept [status];
+    KAFKA_OUT_TIME: Histogram "container_kafka_requests_duration_seconds_total", "Time from the first byte of a Kafka request that the container sent to the last of the answer, in seconds" labels [destination actual_destination];
+    KAFKA_IN: Counter "container_kafka_inbound_requests_total", "Number of Kafka requests that the container received and answered" labels [status] kept [status];
+    KAFKA_IN_TIME: Histogram "container_kafka_inbound_requests_duration_seconds_total", "Time from the first byte of a Kafka request that the container received to the last of its answer, in seconds";
+    CASSANDRA_OUT: Counter "container_cassandra_queries_total", "Number of Cassandra queries that the container sent and that were answered" labels [destination actual_destination status] kept [status];
+    CASSANDRA_OUT_TIME: Histogram "container_cassandra_queries_duration_seconds_total", "Time from the first byte of a Cassandra query that the container sent to the last of the answer, in seconds" labels [destination actual_destination];
+    CASSANDRA_IN: Counter "container_cassandra_inbound_queries_total", "Number of Cassandra queries that the container received and answered" labels [status] kept [status];
+    CASSANDRA_IN_TIME: Histogram "container_cassandra_inbound_queries_duration_seconds_total", "Time from the first byte of a Cassandra query that the container received to the last of its answer, in seconds";
+    DUBBO_OUT: Counter "container_dubbo_requests_total", "Number of Dubbo requests that the container sent and that were answered" labels [destination actual_destination status] kept [status];
+    DUBBO_OUT_TIME: Histogram "container_dubbo_requests_duration_seconds_total", "Time from the first byte of a Dubbo request that the container sent to the last of the answer, in seconds" labels [destination actual_destination];
+    DUBBO_IN: Counter "container_dubbo_inbound_requests_total", "Number of Dubbo requests that the container received and answered" labels [status] kept [status];
+    DUBBO_IN_TIME: Histogram "container_dubbo_inbound_requests_duration_seconds_total", "Time from the first byte of a Dubbo request that the container received to the last of its answer, in seconds";
+    DNS_OUT: Counter "container_dns_requests_total", "Number of DNS requests that the container sent and that were answered" labels [request_type domain status] kept [request_type status];
+    DNS_OUT_TIME: Histogram "container_dns_requests_duration_seconds_total", "Time from a DNS request that the container sent to its answer, in seconds";
+    DNS_IN: Counter "container_dns_inbound_requests_total", "Number of DNS requests that the container received and answered" labels [status] kept [status];
+    DNS_IN_TIME: Histogram "container_dns_inbound_requests_duration_seconds_total", "Time from the first byte of a DNS request that the container received to the last of its answer, in seconds";
+    CLICKHOUSE_OUT: Counter "container_clickhouse_queries_total", "Number of ClickHouse queries that the container sent and that were answered" labels [destination actual_destination status] kept [status];
+    CLICKHOUSE_OUT_TIME: Histogram "container_clickhouse_queries_duration_seconds_total", "Time from the first byte of a ClickHouse query that the container sent to the last of the answer, in seconds" labels [destination actual_destination];
+    CLICKHOUSE_IN: Counter "container_clickhouse_inbound_queries_total", "Number of ClickHouse queries that the container received and answered" labels [status] kept [status];
+    CLICKHOUSE_IN_TIME: Histogram "container_clickhouse_inbound_queries_duration_seconds_total", "Time from the first byte of a ClickHouse query that the container received to the last of its answer, in seconds";
+    ZOOKEEPER_OUT: Counter "container_zookeeper_requests_total", "Number of ZooKeeper requests that the container sent and that were answered" labels [destination actual_destination status] kept [status];
+    ZOOKEEPER_OUT_TIME: Histogram "container_zookeeper_requests_duration_seconds_total", "Time from the first byte of a ZooKeeper request that the container sent to the last of the answer, in seconds" labels [destination actual_destination];
+    ZOOKEEPER_IN: Counter "container_zookeeper_inbound_requests_total", "Number of ZooKeeper requests that the container received and answered" labels [status] kept [status];
+    ZOOKEEPER_IN_TIME: Histogram "container_zookeeper_inbound_requests_duration_seconds_total", "Time from the first byte of a ZooKeeper request that the container received to the last of its answer, in seconds";
+    FOUNDATIONDB_OUT: Counter "container_foundationdb_requests_total", "Number of FoundationDB requests that the container sent and that were answered" labels [destination actual_destination status] kept [status];
+    FOUNDATIONDB_OUT_TIME: Histogram "container_foundationdb_requests_duration_seconds_total", "Time from the first byte of a FoundationDB request that the container sent to the last of the answer, in seconds" labels [destination actual_destination];
+    FOUNDATIONDB_IN: Counter "container_foundationdb_inbound_requests_total", "Number of FoundationDB requests that the container received and answered" labels [status] kept [status];
+    FOUNDATIONDB_IN_TIME: Histogram "container_foundationdb_inbound_requests_duration_seconds_total", "Time from the first byte of a FoundationDB request that the container received to the last of its answer, in seconds";
+    RABBITMQ_OUT: Counter "container_rabbitmq_messages_total", "Number of RabbitMQ messages that the container produced or consumed" labels [destination actual_destination status method] kept [status method];
+    NATS_OUT: Counter "container_nats_messages_total", "Number of NATS messages that the container produced or consumed" labels [destination actual_destination status method] kept [status method];
+    IP_TO_FQDN: Gauge "ip_to_fqdn", "Name that an address was found by, of those that containers connect to" labels [ip fqdn];
+    UNANSWERED: Counter "aftertrace_unanswered_requests_total", "Number of requests that the container sent and that were not answered before the connection ended (closed) or in all the time that is waited (timed_out)" labels [protocol destination actual_destination ending] kept [protocol ending];
+    L7_UNPAIRED: Counter "aftertrace_l7_unpaired_total", "Number of requests and responses whose other half is missing, by why: bytes were lost (gap), it is a response to what was not seen (response), too many waited (limit), its identifier was used again (replaced)" labels [protocol reason];
+    L7_CONNECTIONS: Gauge "aftertrace_l7_connections", "Number of open connections whose data is looked at, by the protocol that they speak" labels [protocol];
 
     NODE_INFO: Gauge "node_info", "Meta information about the node" labels [hostname kernel_version];
     LOG_MESSAGES: Counter "container_log_messages_total", "Number of messages that the container logged, by level and pattern" labels [source level pattern_hash sample] kept [level];

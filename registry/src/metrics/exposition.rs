@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Family, MetricKind, Series};
+use super::{Family, Label, MetricKind, Value};
 
 /// Prometheus text format 0.0.4, content type `text/plain; version=0.0.4`.
 pub fn prometheus_text(families: &[Family]) -> String {
@@ -11,12 +11,13 @@ pub fn prometheus_text(families: &[Family]) -> String {
         let kind = match family.kind {
             MetricKind::Counter => "counter",
             MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
         };
         // Writing to a String cannot fail; so everywhere in this file.
         let _ = write!(text, "# HELP {} ", family.name);
         escape(&mut text, family.help, false);
         let _ = writeln!(text, "\n# TYPE {} {kind}", family.name);
-        samples(&mut text, family.name, &family.series);
+        samples(&mut text, family, false);
     }
     text
 }
@@ -32,11 +33,12 @@ pub fn openmetrics_text(families: &[Family]) -> String {
             (MetricKind::Counter, Some(stem)) => (stem, "counter"),
             (MetricKind::Counter, None) => (family.name, "unknown"),
             (MetricKind::Gauge, _) => (family.name, "gauge"),
+            (MetricKind::Histogram, _) => (family.name, "histogram"),
         };
         let _ = write!(text, "# TYPE {name} {kind}\n# HELP {name} ");
         escape(&mut text, family.help, true);
         text.push('\n');
-        samples(&mut text, family.name, &family.series);
+        samples(&mut text, family, true);
     }
     text.push_str("# EOF\n");
     text
@@ -52,23 +54,61 @@ fn with_room(families: &[Family]) -> String {
     String::with_capacity(families.iter().map(bytes).sum())
 }
 
-fn samples(text: &mut String, name: &str, series: &[Series]) {
-    for one in series {
-        text.push_str(name);
-        for (index, (label, value)) in one.labels.iter().enumerate() {
-            text.push(if index == 0 { '{' } else { ',' });
-            text.push_str(label);
-            text.push_str("=\"");
-            escape(text, value, true);
-            text.push('"');
+fn samples(text: &mut String, family: &Family, is_openmetrics: bool) {
+    for one in &family.series {
+        match &one.value {
+            Value::Number(value) => {
+                text.push_str(family.name);
+                labels(text, &one.labels, None);
+                text.push(' ');
+                number(text, *value);
+                text.push('\n');
+            }
+            value @ Value::Histogram(_) => {
+                for sample in value.samples() {
+                    text.push_str(family.name);
+                    text.push_str(sample.suffix);
+                    labels(
+                        text,
+                        &one.labels,
+                        sample.bound.map(|bound| bound_text(bound, is_openmetrics)).as_deref(),
+                    );
+                    text.push(' ');
+                    number(text, sample.value);
+                    text.push('\n');
+                }
+            }
         }
-        if !one.labels.is_empty() {
-            text.push('}');
-        }
-        text.push(' ');
-        number(text, one.value);
-        text.push('\n');
     }
+}
+
+fn labels(text: &mut String, labels: &[Label], bound: Option<&str>) {
+    let all = labels.iter().map(|(name, value)| (*name, &**value)).chain(bound.map(|bound| (BOUND, bound)));
+    let mut is_first = true;
+    for (label, value) in all {
+        text.push(if is_first { '{' } else { ',' });
+        is_first = false;
+        text.push_str(label);
+        text.push_str("=\"");
+        escape(text, value, true);
+        text.push('"');
+    }
+    if !is_first {
+        text.push('}');
+    }
+}
+
+/// The label of a histogram's bounds.
+pub const BOUND: &str = "le";
+
+/// A bound as the value of its label: OpenMetrics wants whole numbers with a point.
+pub fn bound_text(bound: f64, is_openmetrics: bool) -> String {
+    let mut text = String::new();
+    number(&mut text, bound);
+    if is_openmetrics && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        text.push_str(".0");
+    }
+    text
 }
 
 /// Backslash and line feed everywhere, the double quote in label values and in OpenMetrics' help.

@@ -5,11 +5,13 @@ pub(crate) mod definitions;
 pub mod exposition;
 mod limiter;
 pub mod reference;
+mod value;
 
 use std::sync::Arc;
 
 pub(crate) use collector::Collector;
 pub(crate) use limiter::Limiter;
+pub use value::{Histogram, Sample, Value};
 
 /// Name and value of a label.
 pub type Label = (&'static str, Arc<str>);
@@ -21,15 +23,17 @@ pub enum MetricKind {
     Counter,
     /// May go up and down.
     Gauge,
+    /// Counts observations by size; each count only grows.
+    Histogram,
 }
 
-/// One time series at one moment.
+/// One time series at one moment; a histogram is one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     /// Labels, sorted by name.
     pub labels: Vec<Label>,
     /// The value, in the unit that the family's name tells.
-    pub value: f64,
+    pub value: Value,
 }
 
 /// A metric with all its series.

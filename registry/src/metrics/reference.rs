@@ -44,6 +44,7 @@ fn section(text: &mut String, title: &str, is_in: impl Fn(&str) -> bool) {
         let kind = match row.kind {
             MetricKind::Counter => "counter",
             MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
         };
         let labels: Vec<String> = row.labels.iter().map(|label| format!("`{label}`")).collect();
         let kept: Vec<String> = row.kept.iter().map(|label| format!("`{label}`")).collect();

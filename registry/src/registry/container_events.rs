@@ -216,5 +216,6 @@ impl Registry {
         self.identities.repoint(from, to);
         self.processes.repoint(from, to);
         self.sockets.repoint(from, to);
+        self.talks.repoint(from, to);
     }
 }

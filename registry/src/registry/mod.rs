@@ -1,10 +1,13 @@
 //! The registry: takes each observation to the part that it concerns, and asks all parts for metrics and findings.
 
 mod container_events;
+mod l7_events;
 mod log_events;
 mod process_events;
 mod routes;
 mod tcp_events;
+
+use std::sync::Arc;
 
 use aftertrace_schemas::tables::MarkKind;
 use aftertrace_schemas::{Kind, Observation, UnixNanos};
@@ -14,6 +17,7 @@ use crate::containers::{
     Container, ContainerIndex, Containers, Identities, NamespaceAddresses, RETENTION_NS,
 };
 use crate::findings::{self, Finding};
+use crate::l7::Talks;
 use crate::losses::{Drops, Losses};
 use crate::metrics::{
     Collector, Family, Limiter,
@@ -32,6 +36,8 @@ const TICK_NS: i64 = 10_000_000_000;
 #[derive(Debug)]
 pub struct Registry {
     config: Config,
+    /// Those of the configuration.
+    bounds_seconds: Arc<[f64]>,
     /// Time of the latest observation.
     now: UnixNanos,
     next_tick: UnixNanos,
@@ -43,6 +49,7 @@ pub struct Registry {
     identities: Identities,
     processes: Processes,
     sockets: Sockets,
+    talks: Talks,
     namespaces: NamespaceAddresses,
     round_trips: RoundTrips,
     translations: Translations,
@@ -60,7 +67,9 @@ pub struct Registry {
 impl Registry {
     /// An empty registry.
     pub fn new(config: Config) -> Self {
+        let bounds = config.histogram_bounds_ns.iter().map(|bound| *bound as f64 / 1e9);
         Self {
+            bounds_seconds: bounds.collect(),
             config,
             now: UnixNanos::MIN,
             next_tick: UnixNanos::MIN,
@@ -70,6 +79,7 @@ impl Registry {
             identities: Identities::default(),
             processes: Processes::default(),
             sockets: Sockets::default(),
+            talks: Talks::default(),
             namespaces: NamespaceAddresses::default(),
             round_trips: RoundTrips::default(),
             translations: Translations::default(),
@@ -100,6 +110,8 @@ impl Registry {
         match &observation.kind {
             Kind::Tcp(row) => self.tcp_event(time, row),
             Kind::SocketSnapshot(row) => self.socket_snapshot(time, row),
+            Kind::SocketData(row) => self.socket_data(time, row),
+            Kind::Datagram(row) => self.datagram(time, row),
             Kind::NatMapping(row) => self.nat_mapping(time, row),
             Kind::RttProbe(row) => self.round_trips.apply(row, limits, drops, time),
             Kind::Process(row) => self.process_event(time, row),
@@ -173,9 +185,12 @@ impl Registry {
                 &self.namespaces,
                 &self.round_trips,
                 self.node.network_namespace(),
+                &self.bounds_seconds,
                 &mut collector,
             );
         }
+        self.collect_names(self.shown().into_iter(), &mut collector);
+        self.talks.collect(&mut collector);
         if self.scrapes > 0 {
             collector.add(&definitions::SCRAPES, [], self.scrapes as f64);
         }
@@ -244,6 +259,8 @@ impl Registry {
     }
 
     fn expire(&mut self) {
+        self.talks.expire(self.now, &self.config.limits, &mut self.drops);
+        self.count_exchanges(self.now);
         let (now, limits, drops) = (self.now, &self.config.limits, &mut self.drops);
         self.processes.expire(now);
         self.round_trips.expire(now, RETENTION_NS);
@@ -253,6 +270,7 @@ impl Registry {
             .expire(now, |index| containers.get(index).is_some_and(|known| !known.processes.is_empty()));
         for container in self.containers.each_mut() {
             container.listens.expire(now, RETENTION_NS);
+            container.requests.expire(now, RETENTION_NS);
             for (route, destination) in container.destinations.expire(now, RETENTION_NS) {
                 container.past.add(&destination.totals);
                 container.incidents.keep(route, &destination, limits, drops);

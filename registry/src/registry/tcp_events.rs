@@ -29,13 +29,17 @@ impl Registry {
     }
 
     pub(super) fn socket_snapshot(&mut self, time: UnixNanos, row: &SocketSnapshot) {
-        if self.sockets.contains(row.connection_id) || row.kind == SocketKind::Inbound {
+        if self.sockets.contains(row.connection_id) {
             return;
         }
         let key = ProcessKey { pid: row.pid, start_ns: row.process_start_ns };
         let Some((container, _)) = self.owner(time, Some(key)) else {
             return;
         };
+        if row.kind == SocketKind::Inbound {
+            self.inbound(time, row.connection_id, container, Some(row.local_port), false);
+            return;
+        }
         let namespace = Some(row.network_namespace);
         if row.kind == SocketKind::Listen {
             let endpoint = Endpoint::new(row.local_ip, row.local_port);
@@ -69,12 +73,16 @@ impl Registry {
             known.opened(time);
             known.network_namespace = namespace;
             let purpose = Purpose::Outbound { route, counters };
-            self.sockets.insert(row.connection_id, Socket { container, purpose });
+            self.sockets.insert(row.connection_id, Socket { container, is_from_start: false, purpose });
         }
     }
 
     /// The container of the process, and its network namespace; `None` when it is in no container.
-    fn owner(&mut self, time: UnixNanos, key: Option<ProcessKey>) -> Option<(ContainerIndex, Option<u32>)> {
+    pub(super) fn owner(
+        &mut self,
+        time: UnixNanos,
+        key: Option<ProcessKey>,
+    ) -> Option<(ContainerIndex, Option<u32>)> {
         match key.and_then(|key| self.processes.get(key)) {
             Some(process) => process.container.map(|container| (container, process.network_namespace)),
             None => {
@@ -128,7 +136,7 @@ impl Registry {
             known.measured(row.smoothed_rtt_us);
             if has_room {
                 let purpose = Purpose::Outbound { route, counters: Counters::default() };
-                self.sockets.insert(row.connection_id, Socket { container, purpose });
+                self.sockets.insert(row.connection_id, Socket { container, is_from_start: true, purpose });
             }
         }
     }
@@ -149,10 +157,26 @@ impl Registry {
     }
 
     fn accepted(&mut self, time: UnixNanos, row: &TcpEvent) {
-        if let Some((container, _)) = self.owner(time, self.key_of(row))
-            && let Some(container) = self.containers.get_mut(container)
+        let Some((index, _)) = self.owner(time, self.key_of(row)) else { return };
+        let Some(container) = self.containers.get_mut(index) else { return };
+        container.accepts += 1;
+        self.inbound(time, row.connection_id, index, row.local_port, true);
+    }
+
+    /// An inbound connection: no metric shows it by itself, but what is said on it.
+    fn inbound(
+        &mut self,
+        time: UnixNanos,
+        connection_id: u64,
+        container: ContainerIndex,
+        port: Option<u16>,
+        is_from_start: bool,
+    ) {
+        if let Some(port) = port
+            && self.has_room(time)
         {
-            container.accepts += 1;
+            let purpose = Purpose::Inbound { port };
+            self.sockets.insert(connection_id, Socket { container, is_from_start, purpose });
         }
     }
 
@@ -176,7 +200,8 @@ impl Registry {
         let (limits, drops) = (&self.config.limits, &mut self.drops);
         let known = self.containers.get_mut(container);
         if known.is_some_and(|container| container.listens.open(key, time, limits, drops)) {
-            self.sockets.insert(connection_id, Socket { container, purpose: Purpose::Listen(key) });
+            let purpose = Purpose::Listen(key);
+            self.sockets.insert(connection_id, Socket { container, is_from_start: true, purpose });
         }
     }
 
@@ -204,6 +229,7 @@ impl Registry {
     }
 
     fn closed(&mut self, time: UnixNanos, connection_id: u64) {
+        self.conversation_closed(connection_id, time);
         let Some(socket) = self.sockets.remove(connection_id) else {
             return;
         };
@@ -212,6 +238,7 @@ impl Registry {
         };
         match socket.purpose {
             Purpose::Listen(key) => container.listens.close(key, time),
+            Purpose::Inbound { .. } => {}
             Purpose::Outbound { route, .. } => {
                 if let Some(known) = container.destinations.get_mut(route) {
                     known.closed(time);

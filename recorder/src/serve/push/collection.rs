@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aftertrace_registry::metrics::{Family, Label, Series};
+use aftertrace_registry::metrics::{Family, Label, Series, Value};
 use rustc_hash::FxHashSet;
 
 /// Prometheus has this name for what its series come from.
@@ -24,8 +24,8 @@ pub(super) struct Pushed<'a> {
 
 impl<'a> Pushed<'a> {
     /// The series with their values; `None` for those that vanished.
-    pub(super) fn samples(&self) -> impl Iterator<Item = (&'a Series, Option<f64>)> {
-        let present = self.present.iter().map(|series| (series, Some(series.value)));
+    pub(super) fn samples(&self) -> impl Iterator<Item = (&'a Series, Option<&'a Value>)> {
+        let present = self.present.iter().map(|series| (series, Some(&series.value)));
         present.chain(self.vanished.iter().map(|series| (*series, None)))
     }
 
@@ -83,7 +83,10 @@ pub(super) mod tests {
     use super::*;
 
     pub(in crate::serve::push) fn series(labels: &[(&'static str, &str)], value: f64) -> Series {
-        Series { labels: labels.iter().map(|(name, value)| (*name, Arc::from(*value))).collect(), value }
+        Series {
+            labels: labels.iter().map(|(name, value)| (*name, Arc::from(*value))).collect(),
+            value: value.into(),
+        }
     }
 
     /// Two families at one moment; at the next, one has a series less and the other is gone.

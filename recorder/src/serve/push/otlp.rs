@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use aftertrace_registry::metrics::MetricKind;
+use aftertrace_registry::metrics::{MetricKind, Series, Value};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use opentelemetry_proto::tonic::collector::metrics::v1::{
@@ -12,8 +12,8 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
 };
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, DataPointFlags, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics,
-    Sum, metric, number_data_point,
+    AggregationTemporality, DataPointFlags, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint,
+    ResourceMetrics, ScopeMetrics, Sum, metric, number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
@@ -33,33 +33,57 @@ pub(super) fn encode(
     let time_unix_nano = nanoseconds(collected_ms);
     let metrics = pushed.iter().map(|family| {
         let start_time_unix_nano = match family.family.kind {
-            MetricKind::Counter => nanoseconds(began_ms),
+            MetricKind::Counter | MetricKind::Histogram => nanoseconds(began_ms),
             MetricKind::Gauge => 0,
         };
-        let point = |(series, value): (&aftertrace_registry::metrics::Series, Option<f64>)| NumberDataPoint {
-            attributes: series
-                .labels
-                .iter()
-                .filter(|(_, value)| !value.is_empty())
-                .map(|(name, value)| attribute(name, value))
-                .collect(),
+        let flags = |value: Option<&Value>| match value {
+            Some(_) => 0,
+            None => DataPointFlags::NoRecordedValueMask as u32,
+        };
+        let number = |(series, value): (&Series, Option<&Value>)| NumberDataPoint {
+            attributes: attributes(series),
             start_time_unix_nano,
             time_unix_nano,
-            flags: if value.is_none() { DataPointFlags::NoRecordedValueMask as u32 } else { 0 },
-            value: value.map(number_data_point::Value::AsDouble),
+            flags: flags(value),
+            value: value.map(|value| number_data_point::Value::AsDouble(value.number())),
             ..NumberDataPoint::default()
         };
-        let data_points = family.samples().map(point).collect();
+        let distribution = |(series, value): (&Series, Option<&Value>)| {
+            let histogram = match value {
+                Some(Value::Histogram(histogram)) => Some(histogram),
+                _ => None,
+            };
+            HistogramDataPoint {
+                attributes: attributes(series),
+                start_time_unix_nano,
+                time_unix_nano,
+                flags: flags(value),
+                // Counts are whole, and far from where a number with a fraction would not hold them.
+                count: histogram.map_or(0, |histogram| histogram.count() as u64),
+                sum: histogram.map(|histogram| histogram.sum),
+                bucket_counts: histogram
+                    .map(|histogram| histogram.counts.iter().map(|count| *count as u64).collect())
+                    .unwrap_or_default(),
+                explicit_bounds: histogram.map(|histogram| histogram.bounds.to_vec()).unwrap_or_default(),
+                ..HistogramDataPoint::default()
+            }
+        };
         Metric {
             name: family.family.name.to_owned(),
             description: family.family.help.to_owned(),
             data: Some(match family.family.kind {
                 MetricKind::Counter => metric::Data::Sum(Sum {
-                    data_points,
+                    data_points: family.samples().map(number).collect(),
                     aggregation_temporality: AggregationTemporality::Cumulative.into(),
                     is_monotonic: true,
                 }),
-                MetricKind::Gauge => metric::Data::Gauge(Gauge { data_points }),
+                MetricKind::Gauge => {
+                    metric::Data::Gauge(Gauge { data_points: family.samples().map(number).collect() })
+                }
+                MetricKind::Histogram => metric::Data::Histogram(Histogram {
+                    data_points: family.samples().map(distribution).collect(),
+                    aggregation_temporality: AggregationTemporality::Cumulative.into(),
+                }),
             }),
             ..Metric::default()
         }
@@ -69,10 +93,10 @@ pub(super) fn encode(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ..InstrumentationScope::default()
     };
-    let attributes =
+    let of_resource =
         [("service.name", "aftertrace"), ("service.instance.id", instance), ("host.name", instance)];
     let resource = Resource {
-        attributes: attributes.map(|(name, value)| attribute(name, value)).to_vec(),
+        attributes: of_resource.map(|(name, value)| attribute(name, value)).to_vec(),
         ..Resource::default()
     };
     let request = ExportMetricsServiceRequest {
@@ -93,6 +117,12 @@ pub(super) fn encode(
 
 fn nanoseconds(unix_ms: i64) -> u64 {
     u64::try_from(unix_ms).unwrap_or_default().saturating_mul(NS_PER_MS)
+}
+
+/// The labels of a series.
+fn attributes(series: &Series) -> Vec<KeyValue> {
+    let labels = series.labels.iter().filter(|(_, value)| !value.is_empty());
+    labels.map(|(name, value)| attribute(name, value)).collect()
 }
 
 fn attribute(name: &str, value: &str) -> KeyValue {

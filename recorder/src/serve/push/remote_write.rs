@@ -3,9 +3,11 @@
 //!
 //! In: what has to be pushed. Out: the body of a request, in Snappy's block format.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use aftertrace_registry::metrics::MetricKind;
+use aftertrace_registry::metrics::exposition::{BOUND, bound_text};
 use prost::Message;
 use rustc_hash::FxBuildHasher;
 
@@ -24,6 +26,7 @@ const NAME: &str = "__name__";
 /// `MetricType` of both versions.
 const COUNTER: i32 = 1;
 const GAUGE: i32 = 2;
+const HISTOGRAM: i32 = 3;
 
 /// `io.prometheus.write.v2.Request`.
 #[derive(Clone, PartialEq, Message)]
@@ -117,21 +120,21 @@ pub(super) enum NotARequest {
 
 /// Texts, each once.
 struct Symbols<'a> {
-    places: HashMap<&'a str, u32, FxBuildHasher>,
+    places: HashMap<Cow<'a, str>, u32, FxBuildHasher>,
     texts: Vec<String>,
 }
 
 impl<'a> Symbols<'a> {
     fn new() -> Self {
         let mut symbols = Self { places: HashMap::default(), texts: Vec::new() };
-        symbols.place("");
+        symbols.place("".into());
         symbols
     }
 
-    fn place(&mut self, text: &'a str) -> u32 {
+    fn place(&mut self, text: Cow<'a, str>) -> u32 {
         let Self { places, texts } = self;
-        *places.entry(text).or_insert_with(|| {
-            texts.push(text.to_owned());
+        *places.entry(text).or_insert_with_key(|text| {
+            texts.push(text.clone().into_owned());
             // A scrape has far fewer texts than that: `Limits` bounds them.
             u32::try_from(texts.len() - 1).unwrap_or_default()
         })
@@ -150,17 +153,35 @@ pub(super) fn encode(
         let kind = match family.family.kind {
             MetricKind::Counter => COUNTER,
             MetricKind::Gauge => GAUGE,
+            MetricKind::Histogram => HISTOGRAM,
         };
-        let metadata = Metadata { r#type: kind, help_ref: symbols.place(family.family.help) };
+        let metadata = Metadata { r#type: kind, help_ref: symbols.place(family.family.help.into()) };
         for (series, value) in family.samples() {
-            // "__name__" comes before any label of ours: none begins with '_', and capitals are not used.
-            let mut labels_refs = vec![symbols.place(NAME), symbols.place(family.family.name)];
-            for (name, value) in labels(series, instance) {
-                labels_refs.extend([symbols.place(name), symbols.place(value)]);
+            let own = labels(series, instance);
+            for part in series.value.samples() {
+                let mut all: Vec<(&str, Cow<'_, str>)> =
+                    own.iter().map(|(name, value)| (*name, Cow::Borrowed(*value))).collect();
+                if let Some(bound) = part.bound {
+                    all.push((BOUND, bound_text(bound, false).into()));
+                    all.sort_unstable();
+                }
+                let name = match part.suffix {
+                    "" => Cow::Borrowed(family.family.name),
+                    suffix => Cow::Owned(format!("{}{suffix}", family.family.name)),
+                };
+                // "__name__" comes before any label of ours: none begins with '_', and capitals are not used.
+                let mut labels_refs = vec![symbols.place(NAME.into()), symbols.place(name)];
+                for (name, value) in all {
+                    labels_refs.extend([symbols.place(name.into()), symbols.place(value)]);
+                }
+                let value = match value {
+                    None => STALE,
+                    Some(_) if part.value.is_nan() => NAN,
+                    Some(_) => part.value,
+                };
+                let samples = vec![Sample { value, timestamp: collected_ms }];
+                timeseries.push(TimeSeries { labels_refs, samples, metadata: Some(metadata) });
             }
-            let value = value.map_or(STALE, |value| if value.is_nan() { NAN } else { value });
-            let sample = Sample { value, timestamp: collected_ms };
-            timeseries.push(TimeSeries { labels_refs, samples: vec![sample], metadata: Some(metadata) });
         }
     }
     compressed(&Request { symbols: symbols.texts, timeseries })
@@ -179,18 +200,27 @@ pub(super) fn downgrade(body: &[u8]) -> Result<Vec<u8>, NotARequest> {
         let labels = pairs.map(|[name, value]| Ok(Label { name: text(*name)?, value: text(*value)? }));
         let labels: Vec<Label> = labels.collect::<Result<_, NotARequest>>()?;
         let name = labels.iter().find(|label| label.name == NAME).map(|label| &label.value);
-        if let (Some(name), Some(metadata)) = (name, series.metadata)
-            && converted.metadata.last().is_none_or(|last| last.metric_family_name != *name)
+        let name = name.zip(series.metadata).map(|(name, metadata)| match metadata.r#type {
+            HISTOGRAM => (family_of(name), metadata),
+            _ => (name.as_str(), metadata),
+        });
+        if let Some((name, metadata)) = name
+            && converted.metadata.last().is_none_or(|last| last.metric_family_name != name)
         {
             converted.metadata.push(MetadataV1 {
                 r#type: metadata.r#type,
-                metric_family_name: name.clone(),
+                metric_family_name: name.to_owned(),
                 help: text(metadata.help_ref)?,
             });
         }
         converted.timeseries.push(TimeSeriesV1 { labels, samples: series.samples.clone() });
     }
     Ok(compressed(&converted)?)
+}
+
+/// The family of a histogram's series.
+fn family_of(name: &str) -> &str {
+    ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
 }
 
 fn compressed(message: &impl Message) -> Result<Vec<u8>, snap::Error> {

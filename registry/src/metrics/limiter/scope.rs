@@ -8,7 +8,7 @@ use rustc_hash::FxHasher;
 
 use super::super::collector::{Gathered, PLACE};
 use super::super::definitions::{Definition, Fold};
-use super::super::{Label, MetricKind, Series};
+use super::super::{Label, MetricKind, Series, Value};
 use super::{CONTAINER, OTHER};
 
 /// A series takes another's place when it weighs more than so many times as much: changes of rank are not worth gaps.
@@ -89,14 +89,14 @@ fn contains(keys: &[u64], one: &Gathered) -> bool {
 }
 
 /// The series that stands for others.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Rest {
     /// To be added to the sum of what it stands for now, so that it goes on where it was: what it stood for before
     /// stays counted, and what was counted elsewhere before is not counted here.
-    offset: f64,
+    offset: Value,
     /// Its value at the last turn. Sums of fractions are not exact, and a counter that goes down by the least bit
     /// counts as one that began again.
-    floor: f64,
+    floor: Value,
 }
 
 /// Who is shown of a set of series. As long as there was no turn with too many, all are.
@@ -154,8 +154,8 @@ impl Scope {
         }
         // The rest of all containers comes after them.
         let container = if container != 0 && rules.is_family { u32::MAX } else { container };
-        let rest = |labels: &Vec<Label>| {
-            let series = Series { labels: labels.clone(), value: 0.0 };
+        let rest = |labels: &Vec<Label>, like: &Value| {
+            let series = Series { labels: labels.clone(), value: like.zero() };
             let mut rest = Gathered { container, is_rest: true, ..Gathered::new(series) };
             rules.mark(&mut rest);
             rest
@@ -164,15 +164,16 @@ impl Scope {
         let alike = if rules.definition.kept.is_empty() { folded.len() } else { 1 };
         for alike in folded.chunks(alike.max(1)) {
             let Some(labels) = alike.first().map(|first| rules.labels_of_rest(first)) else { continue };
-            let sum: &mut Gathered = rests.entry(labels).or_insert_with_key(rest);
+            let like = alike.first().map_or(Value::Number(0.0), |first| first.series.value.clone());
+            let sum: &mut Gathered = rests.entry(labels).or_insert_with_key(|labels| rest(labels, &like));
             for one in alike {
-                sum.series.value += one.series.value;
+                sum.series.value = sum.series.value.plus(&one.series.value);
                 sum.weight += one.weight;
             }
         }
         for (labels, known) in &self.rests {
-            let sum = rests.entry(labels.clone()).or_insert_with_key(rest);
-            sum.series.value = known.floor.max(sum.series.value + known.offset);
+            let sum = rests.entry(labels.clone()).or_insert_with_key(|labels| rest(labels, &known.floor));
+            sum.series.value = known.floor.at_least(&sum.series.value.plus(&known.offset));
         }
         rests
     }
@@ -227,12 +228,14 @@ impl Scope {
         self.folded = is_folded;
 
         self.rests.clear();
-        if rules.definition.kind == MetricKind::Counter {
+        if rules.definition.kind != MetricKind::Gauge {
             let sums = self.rests(container, &folded_after, rules);
             for labels in rests_before.keys().chain(sums.keys()) {
-                let sum = sums.get(labels).map_or(0.0, |rest| rest.series.value);
-                let value = rests_before.get(labels).map_or(sum, |rest| rest.series.value);
-                self.rests.insert(labels.clone(), Rest { offset: value - sum, floor: value });
+                let [before, after] =
+                    [&rests_before, &sums].map(|rests| rests.get(labels).map(|rest| &rest.series.value));
+                let Some(value) = before.or(after) else { continue };
+                let offset = value.minus(after.unwrap_or(&value.zero()));
+                self.rests.insert(labels.clone(), Rest { offset, floor: value.clone() });
             }
         }
         shown_before.extend(rests_before.into_values());

@@ -1,0 +1,340 @@
+//! What containers say to each other: the conversations on their connections, and what came of them.
+//!
+//! In: what calls moved on connections, and datagrams of name services. Out: exchanges, counted by the containers that
+//! had them; names of addresses; counts of what could not be paired.
+
+mod durations;
+mod metrics;
+mod names;
+mod requests;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use aftertrace_protocols::{
+    Chunk, Conversation, Definition as Protocol, Exchange, Facts, PerSide, Side, Unpaired,
+};
+use aftertrace_schemas::UnixNanos;
+use aftertrace_schemas::column::Ip;
+use aftertrace_schemas::tables::{Datagram, Direction, SocketData};
+
+use crate::Limits;
+use crate::containers::{ContainerIndex, RETENTION_NS};
+use crate::losses::{Dropped, Drops};
+use crate::maps::OrderedMap;
+use crate::metrics::{Collector, definitions};
+use crate::processes::ProcessKey;
+pub(crate) use requests::Requests;
+
+/// A request that is not answered in this time will not be.
+const REQUEST_TIMEOUT_NS: i64 = 300_000_000_000;
+/// As above, for datagrams, where one may be lost; also how long their sockets are remembered.
+const DATAGRAM_TIMEOUT_NS: i64 = 30_000_000_000;
+/// What a connection is called that speaks nothing known, or has not said enough.
+const UNKNOWN: &str = "unknown";
+
+/// Both ends of datagrams that belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Pair {
+    process: ProcessKey,
+    network_namespace: u32,
+    local_port: u16,
+    remote: (Ip, u16),
+}
+
+/// What is known of a connection that has data.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Connection {
+    pub(crate) container: ContainerIndex,
+    /// The side that the container is.
+    pub(crate) own_side: Side,
+    pub(crate) server_port: u16,
+    /// Whether its first byte was seen.
+    pub(crate) is_from_start: bool,
+}
+
+#[derive(Debug)]
+struct Talk {
+    connection_id: Option<u64>,
+    container: ContainerIndex,
+    own_side: Side,
+    is_tls: bool,
+    conversation: Conversation,
+    unpaired: Unpaired,
+    last_used: UnixNanos,
+    /// Places of the next datagrams.
+    positions: PerSide<u64>,
+}
+
+/// An exchange that a container had.
+#[derive(Debug)]
+pub(crate) struct Had {
+    /// On which connection; none for datagrams.
+    pub(crate) connection_id: Option<u64>,
+    pub(crate) container: ContainerIndex,
+    pub(crate) own_side: Side,
+    pub(crate) protocol: &'static Protocol,
+    pub(crate) exchange: Exchange,
+}
+
+/// All conversations.
+#[derive(Debug, Default)]
+pub(crate) struct Talks {
+    connections: OrderedMap<u64, Talk>,
+    datagrams: OrderedMap<Pair, Talk>,
+    unpaired: BTreeMap<(&'static str, &'static str), u64>,
+    names: OrderedMap<IpAddr, (Arc<str>, UnixNanos)>,
+    had: Vec<Had>,
+}
+
+impl Talk {
+    fn new(
+        connection_id: Option<u64>,
+        connection: Connection,
+        facts: Facts,
+        protocol: Option<&'static Protocol>,
+        time: UnixNanos,
+    ) -> Self {
+        let conversation = match protocol {
+            Some(protocol) => Conversation::of(protocol, facts),
+            None => Conversation::new(facts),
+        };
+        Self {
+            connection_id,
+            container: connection.container,
+            own_side: connection.own_side,
+            is_tls: false,
+            conversation,
+            unpaired: Unpaired::default(),
+            last_used: time,
+            positions: PerSide::default(),
+        }
+    }
+
+    fn side(&self, direction: Direction) -> Side {
+        if direction == Direction::Sent { self.own_side } else { self.own_side.other() }
+    }
+
+    fn protocol_name(&self) -> &'static str {
+        self.conversation.protocol().map_or(UNKNOWN, requests::name)
+    }
+
+    /// Takes what is complete, and counts what stayed alone.
+    fn settle(&mut self, had: &mut Vec<Had>, unpaired: &mut BTreeMap<(&'static str, &'static str), u64>) {
+        let now = self.conversation.unpaired();
+        if now != self.unpaired {
+            let before = std::mem::replace(&mut self.unpaired, now);
+            let name = self.protocol_name();
+            for (reason, before, now) in [
+                ("gap", before.requests_gap, now.requests_gap),
+                ("response", before.responses, now.responses),
+                ("limit", before.requests_limit, now.requests_limit),
+                ("replaced", before.requests_replaced, now.requests_replaced),
+            ] {
+                if now > before {
+                    *unpaired.entry((name, reason)).or_default() += now - before;
+                }
+            }
+        }
+        let Some(protocol) = self.conversation.protocol() else { return };
+        let Self { connection_id, container, own_side, .. } = *self;
+        let of = |exchange| Had { connection_id, container, own_side, protocol, exchange };
+        had.extend(self.conversation.drain().map(of));
+    }
+}
+
+/// Time as conversations take it.
+fn nanoseconds(time: UnixNanos) -> u64 {
+    u64::try_from(time).unwrap_or_default()
+}
+
+impl Talks {
+    /// Whether data of this connection was seen.
+    pub(crate) fn knows(&self, connection_id: u64) -> bool {
+        self.connections.contains_key(&connection_id)
+    }
+
+    /// The first data of a connection. False, and counted, when there are too many.
+    pub(crate) fn begin(
+        &mut self,
+        connection_id: u64,
+        connection: Connection,
+        time: UnixNanos,
+        limits: &Limits,
+        drops: &mut Drops,
+    ) -> bool {
+        if self.connections.len() >= limits.conversations {
+            drops.count(Dropped::Conversations, time);
+            return false;
+        }
+        let facts = Facts {
+            server_port: connection.server_port,
+            is_from_start: connection.is_from_start,
+            ..Facts::default()
+        };
+        let talk = Talk::new(Some(connection_id), connection, facts, None, time);
+        self.connections.insert(connection_id, talk);
+        true
+    }
+
+    /// What a call moved on a connection that has begun.
+    pub(crate) fn data(&mut self, time: UnixNanos, row: &SocketData) {
+        let Some(talk) = self.connections.get_mut(&row.connection_id) else { return };
+        if row.tls != talk.is_tls {
+            if !row.tls {
+                // What is encrypted says nothing more.
+                return;
+            }
+            talk.is_tls = true;
+            talk.conversation =
+                Conversation::new(Facts { is_from_start: row.position == 0, ..Facts::default() });
+            talk.unpaired = Unpaired::default();
+        }
+        talk.last_used = time;
+        let chunk = Chunk {
+            position: row.position,
+            size: u64::from(row.size_bytes),
+            bytes: &row.payload.0,
+            time_ns: nanoseconds(time),
+        };
+        talk.conversation.push(talk.side(row.direction), &chunk);
+        talk.settle(&mut self.had, &mut self.unpaired);
+    }
+
+    /// A datagram of a name service, of a process of this container.
+    pub(crate) fn datagram(
+        &mut self,
+        time: UnixNanos,
+        row: &Datagram,
+        container: ContainerIndex,
+        limits: &Limits,
+        drops: &mut Drops,
+    ) {
+        let Some(protocol) = aftertrace_protocols::catalogue::find("dns") else { return };
+        let pair = Pair {
+            process: ProcessKey { pid: row.pid, start_ns: row.process_start_ns },
+            network_namespace: row.network_namespace,
+            local_port: row.local_port,
+            remote: (row.remote_ip, row.remote_port),
+        };
+        let is_client = protocol.ports.contains(&row.remote_port);
+        let own_side = if is_client { Side::Client } else { Side::Server };
+        if !self.datagrams.contains_key(&pair) && self.datagrams.len() >= limits.conversations {
+            drops.count(Dropped::Conversations, time);
+            return;
+        }
+        let talk = self.datagrams.entry(pair).or_insert_with(|| {
+            let connection = Connection { container, own_side, server_port: 0, is_from_start: true };
+            let facts = Facts { is_from_start: true, is_datagrams: true, ..Facts::default() };
+            Talk::new(None, connection, facts, Some(protocol), time)
+        });
+        talk.last_used = time;
+        let side = talk.side(row.direction);
+        let position = talk.positions.of(side);
+        let chunk = Chunk {
+            position: *position,
+            size: u64::from(row.size_bytes),
+            bytes: &row.payload.0,
+            time_ns: nanoseconds(time),
+        };
+        *position += u64::from(row.size_bytes);
+        talk.conversation.push(side, &chunk);
+        talk.settle(&mut self.had, &mut self.unpaired);
+    }
+
+    /// A connection ended.
+    pub(crate) fn closed(&mut self, connection_id: u64, time: UnixNanos) {
+        let Some(mut talk) = self.connections.swap_remove(&connection_id) else { return };
+        talk.conversation.close(nanoseconds(time));
+        talk.settle(&mut self.had, &mut self.unpaired);
+    }
+
+    /// Takes the exchanges that are complete.
+    pub(crate) fn take(&mut self) -> Vec<Had> {
+        std::mem::take(&mut self.had)
+    }
+
+    /// Addresses that a name was found to have.
+    pub(crate) fn learn(
+        &mut self,
+        name: &str,
+        addresses: &[IpAddr],
+        time: UnixNanos,
+        limits: &Limits,
+        drops: &mut Drops,
+    ) {
+        let mut label: Option<Arc<str>> = None;
+        for address in addresses {
+            if !self.names.contains_key(address) && self.names.len() >= limits.peers {
+                drops.count(Dropped::Peers, time);
+                return;
+            }
+            let label = label.get_or_insert_with(|| drops.label(name, limits, time)).clone();
+            self.names.insert(*address, (label, time));
+        }
+    }
+
+    /// The name of an address.
+    pub(crate) fn name_of(&self, address: IpAddr) -> Option<&Arc<str>> {
+        self.names.get(&address).map(|(name, _)| name)
+    }
+
+    /// Gives up requests that will not be answered, and what takes too much memory.
+    pub(crate) fn expire(&mut self, now: UnixNanos, limits: &Limits, drops: &mut Drops) {
+        let Self { connections, datagrams, unpaired, had, names } = self;
+        let mut bytes = 0;
+        for talk in connections.values_mut() {
+            talk.conversation.expire(nanoseconds(now.saturating_sub(REQUEST_TIMEOUT_NS)), nanoseconds(now));
+            talk.settle(had, unpaired);
+            bytes += size_of::<Talk>() + talk.conversation.memory_bytes();
+        }
+        for talk in datagrams.values_mut() {
+            talk.conversation.expire(nanoseconds(now.saturating_sub(DATAGRAM_TIMEOUT_NS)), nanoseconds(now));
+            talk.settle(had, unpaired);
+            bytes += size_of::<Talk>() + talk.conversation.memory_bytes();
+        }
+        datagrams.retain(|_, talk| now.saturating_sub(talk.last_used) <= DATAGRAM_TIMEOUT_NS);
+        // Its next data begins it anew, in the middle.
+        while bytes > limits.conversation_bytes {
+            let Some((_, talk)) = connections.swap_remove_index(0) else { break };
+            bytes = bytes.saturating_sub(size_of::<Talk>() + talk.conversation.memory_bytes());
+            drops.count(Dropped::Conversations, now);
+        }
+        names.retain(|_, (_, learnt)| now.saturating_sub(*learnt) <= RETENTION_NS);
+    }
+
+    /// Conversations of container `from` are those of `to` from now on, or nobody's.
+    pub(crate) fn repoint(&mut self, from: ContainerIndex, to: Option<ContainerIndex>) {
+        let change = |talk: &mut Talk| {
+            if talk.container != from {
+                return true;
+            }
+            if let Some(to) = to {
+                talk.container = to;
+            }
+            to.is_some()
+        };
+        self.connections.retain(|_, talk| change(talk));
+        self.datagrams.retain(|_, talk| change(talk));
+    }
+
+    pub(crate) fn collect(&self, collector: &mut Collector) {
+        for ((protocol, reason), count) in &self.unpaired {
+            let labels = [("protocol", (*protocol).into()), ("reason", (*reason).into())];
+            collector.add(&definitions::L7_UNPAIRED, labels, *count as f64);
+        }
+        let mut open: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for talk in self.connections.values() {
+            *open.entry(talk.protocol_name()).or_default() += 1;
+        }
+        for (protocol, count) in open {
+            collector.add(&definitions::L7_CONNECTIONS, [("protocol", protocol.into())], count as f64);
+        }
+    }
+}
+
+/// A name as a label.
+pub(crate) fn domain(name: &str) -> String {
+    names::normalise(name)
+}

@@ -33,7 +33,7 @@ const volatile u32 first_kept_bytes = 1024;
 #define MSG_TRUNC 0x20
 // Parts of a message, and messages of a call, that are looked at.
 #define MAX_VECTORS 8
-#define MAX_MESSAGES 8
+#define MAX_MESSAGES 16
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -71,6 +71,7 @@ struct moved {
 	u64 vectors;
 	u64 vector_count;
 	u32 size;
+	u32 behind;   // bytes that the same call moved after these
 	u8 direction; // FLAG_SENT or 0
 };
 
@@ -159,7 +160,7 @@ INLINE void stream_data(struct sock *sk, struct moved *moved)
 		end = READ(tcp, copied_seq) - connection->read_base;
 	record->connection_id = connection->id;
 	record->sock = sock;
-	record->position = end - moved->size;
+	record->position = end - moved->behind - moved->size;
 	record->size = moved->size;
 	record->flags = moved->direction | (connection->flags & FLAG_FROM_START);
 	record->reserved = 0;
@@ -257,12 +258,26 @@ static __attribute__((noinline)) int on_socket(u32 fd, struct moved *moved, u64 
 
 INLINE void messages(u32 fd, u64 list, s64 count, u8 direction, u32 pid)
 {
+	u32 behind = 0;
+
+	if (count > MAX_MESSAGES)
+		return; // which leaves a gap in the stream
+	for (u32 i = 0; i < MAX_MESSAGES && i < count; i++) {
+		u32 size = 0;
+
+		bpf_probe_read_user(&size, sizeof(size),
+				    (void *)(list + i * sizeof(struct user_messages) +
+					     offsetof(struct user_messages, moved_bytes)));
+		behind += size;
+	}
 	for (u32 i = 0; i < MAX_MESSAGES && i < count; i++) {
 		struct moved moved = { .direction = direction };
 		struct user_messages one;
 
 		if (bpf_probe_read_user(&one, sizeof(one), (void *)(list + i * sizeof(one))))
 			return;
+		behind -= one.moved_bytes;
+		moved.behind = behind;
 		moved.vectors = one.message.vectors;
 		moved.vector_count = one.message.vector_count;
 		moved.size = one.moved_bytes;

@@ -30,6 +30,7 @@ mod metrics;
 mod nat;
 mod processes;
 mod prometheus;
+mod protocols;
 mod pushing;
 mod reading;
 mod replaying;

@@ -12,6 +12,7 @@
 
 mod cgroups;
 mod conservation;
+mod data;
 mod files;
 mod processes;
 mod recording;

@@ -4,8 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aftertrace_bpf_programs::wire::{
-    CgroupRecord, ConnectionRecord, FileRecord, ListenRecord, ProcessExitRecord, Record, SocketRecord,
-    TaskFacts, TrafficRecord,
+    CgroupRecord, ConnectionRecord, DataRecord, DatagramRecord, FileRecord, ListenRecord, ProcessExitRecord,
+    Record, SocketRecord, TaskFacts, TrafficRecord,
 };
 use aftertrace_recorder::kernel::{Kernel, KernelConfig, missing_capabilities};
 
@@ -31,6 +31,8 @@ pub(crate) struct Seen {
     pub(crate) existing_connections: Vec<ConnectionRecord>,
     pub(crate) closes: Vec<TrafficRecord>,
     pub(crate) statistics: Vec<TrafficRecord>,
+    pub(crate) data: Vec<(DataRecord, Vec<u8>)>,
+    pub(crate) datagrams: Vec<(DatagramRecord, Vec<u8>)>,
     pub(crate) accounts: std::collections::BTreeMap<(&'static str, u32), u64>,
 }
 
@@ -63,6 +65,8 @@ impl Seen {
             Record::ConnectionExisting(record) => self.existing_connections.push(record),
             Record::Close(record) => self.closes.push(record),
             Record::Statistics(record) => self.statistics.push(record),
+            Record::Data(record, bytes) => self.data.push((record, bytes.to_vec())),
+            Record::Datagram(record, bytes) => self.datagrams.push((record, bytes.to_vec())),
             Record::OomKill(_) | Record::Retransmit(_) => {}
         }
     }
@@ -90,6 +94,7 @@ pub(crate) fn config() -> KernelConfig {
         excluded_pid: None,
         lifecycle_ring_bytes: 1 << 20,
         connection_ring_bytes: 1 << 20,
+        data_ring_bytes: Some(1 << 20),
         max_connections: 4096,
         max_traced: 4096,
         ..KernelConfig::default()

@@ -186,7 +186,7 @@ fn five_thousand_destinations_of_one_container_are_five_hundred_and_the_rest() {
     let families = scenario.registry.collect();
     let family = families.iter().find(|family| family.name == CONNECTS).unwrap();
     assert_eq!(family.series.len(), 501);
-    assert_eq!(family.series.iter().map(|series| series.value).sum::<f64>(), 5_000.0);
+    assert_eq!(family.series.iter().map(|series| series.value.number()).sum::<f64>(), 5_000.0);
     assert_eq!(scenario.value(ACTIVE, &REST), Some(4_500.0));
     assert_eq!(scenario.value(DROPPED, &[("family", CONNECTS)]), Some(4_500.0));
 }
@@ -211,7 +211,7 @@ fn monotone(families: &[Family]) -> BTreeMap<String, f64> {
         for series in family.series.iter().filter(|series| is_rest(series) || family.name == DROPPED) {
             let labels: Vec<_> =
                 series.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            values.insert(format!("{} {}", family.name, labels.join(" ")), series.value);
+            values.insert(format!("{} {}", family.name, labels.join(" ")), series.value.number());
         }
     }
     values

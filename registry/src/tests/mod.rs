@@ -15,6 +15,7 @@ mod metrics;
 mod programs;
 mod properties;
 mod recording;
+mod requests;
 mod routes;
 mod speed;
 mod units;

@@ -8,9 +8,9 @@ use aftertrace_schemas::manifest::Anchor;
 use aftertrace_schemas::parquet_format::{FileFacts, writer_properties};
 use aftertrace_schemas::{Batch, Builders, Observation, TableId};
 use arrow::array::{
-    ArrayRef, BooleanArray, FixedSizeBinaryBuilder, Float64Array, Int32Array, Int64Array, ListBuilder,
-    MapBuilder, RecordBatch, StringArray, StringBuilder, TimestampNanosecondArray, UInt8Array, UInt16Array,
-    UInt32Array, UInt64Array,
+    ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryBuilder, Float64Array, Int32Array, Int64Array,
+    ListBuilder, MapBuilder, RecordBatch, StringArray, StringBuilder, TimestampNanosecondArray, UInt8Array,
+    UInt16Array, UInt32Array, UInt64Array,
 };
 use arrow::datatypes::DataType;
 use parquet::arrow::ArrowWriter;
@@ -43,6 +43,9 @@ fn column(data_type: &DataType, nullable: bool, values: &[u64]) -> ArrayRef {
                 .collect::<TimestampNanosecondArray>()
                 .with_timezone("UTC"),
         ),
+        DataType::Binary => {
+            Arc::new(rows.map(|row| row.map(|row| text(row).into_bytes())).collect::<BinaryArray>())
+        }
         DataType::FixedSizeBinary(16) => {
             let mut builder = FixedSizeBinaryBuilder::new(16);
             for row in rows {

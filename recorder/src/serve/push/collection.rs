@@ -110,6 +110,7 @@ pub(super) mod tests {
             let name = family.family.name;
             family
                 .samples()
+                .map(|(series, value)| (series, value.map(Value::number)))
                 .map(|(series, value)| format!("{name} {} {value:?}", series.labels[0].1))
                 .collect::<Vec<_>>()
         };

@@ -1,11 +1,12 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use crate::metrics::{Histogram, Series};
 use proptest::prelude::*;
 
 use super::*;
 
 fn family(kind: MetricKind, name: &'static str, label: &str, value: f64) -> Family {
-    let series = vec![Series { labels: vec![("l", label.into())], value }];
+    let series = vec![Series { labels: vec![("l", label.into())], value: value.into() }];
     Family { name, help: "back\\slash, \"quote\"\nand line", kind, series }
 }
 
@@ -91,4 +92,21 @@ proptest! {
         let read: f64 = printed(value).replace("Inf", "inf").parse().unwrap();
         prop_assert!(read == value || read.is_nan() && value.is_nan());
     }
+}
+
+#[test]
+fn a_histogram_has_buckets_that_add_up_a_sum_and_a_count() {
+    let histogram = Histogram { bounds: [0.5, 1.0].into(), counts: vec![2.0, 1.0, 1.0], sum: 4.25 };
+    let series = vec![Series { labels: vec![("l", "x".into())], value: histogram.into() }];
+    let family = Family { name: "d_seconds_total", help: "", kind: MetricKind::Histogram, series };
+    assert_eq!(
+        prometheus_text(std::slice::from_ref(&family)),
+        "# HELP d_seconds_total \n# TYPE d_seconds_total histogram\n\
+         d_seconds_total_bucket{l=\"x\",le=\"0.5\"} 2\n\
+         d_seconds_total_bucket{l=\"x\",le=\"1\"} 3\n\
+         d_seconds_total_bucket{l=\"x\",le=\"+Inf\"} 4\n\
+         d_seconds_total_sum{l=\"x\"} 4.25\n\
+         d_seconds_total_count{l=\"x\"} 4\n"
+    );
+    assert!(openmetrics_text(&[family]).contains("le=\"1.0\"} 3\n"));
 }

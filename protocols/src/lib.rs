@@ -12,6 +12,7 @@ pub mod catalogue;
 mod classifier;
 mod codec;
 mod conversation;
+mod cursor;
 mod definition;
 mod exchange;
 mod redact;
@@ -20,6 +21,7 @@ mod stream;
 pub mod testing;
 pub mod tls;
 
+mod dns;
 mod redis;
 
 pub use classifier::{Classifier, Verdict};

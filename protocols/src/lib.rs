@@ -22,6 +22,7 @@ pub mod testing;
 pub mod tls;
 
 mod dns;
+mod memcached;
 mod redis;
 
 pub use classifier::{Classifier, Verdict};

@@ -20,9 +20,11 @@ mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tls;
+mod unpack;
 
 mod dns;
 mod memcached;
+mod mongodb;
 mod redis;
 
 pub use classifier::{Classifier, Verdict};

@@ -8,6 +8,7 @@ pub static ALL: &[&Definition] = &[
     &crate::dns::DEFINITION,
     &crate::memcached::DEFINITION,
     &crate::mongodb::DEFINITION,
+    &crate::cassandra::DEFINITION,
 ];
 
 /// The protocol of this name.

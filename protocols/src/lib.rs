@@ -22,6 +22,7 @@ pub mod testing;
 pub mod tls;
 mod unpack;
 
+mod cassandra;
 mod dns;
 mod memcached;
 mod mongodb;

@@ -76,6 +76,8 @@ pub enum Key {
     Order,
     /// They say which one they answer.
     Id(u64),
+    /// They say which one they answer by a number that is taken again as soon as it is free: after a gap it says nothing.
+    Slot(u64),
 }
 
 /// What the request does, where metrics tell it apart.

@@ -172,10 +172,10 @@ impl Pairing {
             + of_details
     }
 
-    /// Bytes were lost: which response belongs to what is not known for what waits in order.
+    /// Bytes were lost: which response belongs to what is not known for what waits in order or in slots.
     pub(crate) fn lost(&mut self) {
         let before = self.pending.len();
-        self.pending.retain(|pending| pending.key != Key::Order);
+        self.pending.retain(|pending| matches!(pending.key, Key::Id(_)));
         let gone = before - self.pending.len();
         self.unpaired.requests_gap += gone as u64;
         // Of those some may be answered yet.
@@ -237,7 +237,7 @@ impl Pairing {
                     self.pending.remove(place)
                 }
             },
-            Key::Id(_) => {
+            Key::Id(_) | Key::Slot(_) => {
                 let place = self.pending.iter().position(|pending| pending.key == key)?;
                 self.pending.remove(place)
             }
@@ -269,7 +269,7 @@ impl crate::Sink for Pairing {
         if request.key == Key::Order && self.distrusts_request() {
             return;
         }
-        if let Key::Id(_) = request.key
+        if let Key::Id(_) | Key::Slot(_) = request.key
             && self.take(request.key).is_some()
         {
             self.unpaired.requests_replaced += 1;
@@ -405,6 +405,20 @@ mod tests {
         answer(&mut pairing, Key::Id(7), 5);
         assert_eq!(times(&mut pairing), [(2, 3), (1, 5)]);
         assert_eq!(pairing.unpaired().responses, 1);
+    }
+
+    #[test]
+    fn what_waits_in_a_slot_is_given_up_after_a_gap() {
+        let mut pairing = Pairing::new(false);
+        ask(&mut pairing, Key::Slot(7), 1);
+        ask(&mut pairing, Key::Id(7), 2);
+        pairing.lost();
+        answer(&mut pairing, Key::Slot(7), 3);
+        ask(&mut pairing, Key::Slot(7), 4);
+        answer(&mut pairing, Key::Slot(7), 5);
+        answer(&mut pairing, Key::Id(7), 6);
+        assert_eq!(times(&mut pairing), [(4, 5), (2, 6)]);
+        assert_eq!(pairing.unpaired(), Unpaired { requests_gap: 1, responses: 1, ..Unpaired::default() });
     }
 
     #[test]

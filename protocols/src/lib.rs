@@ -12,6 +12,7 @@ pub mod catalogue;
 mod classifier;
 mod codec;
 mod conversation;
+mod cursor;
 mod definition;
 mod exchange;
 mod redact;
@@ -19,7 +20,12 @@ mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tls;
+mod unpack;
 
+mod cassandra;
+mod dns;
+mod memcached;
+mod mongodb;
 mod redis;
 
 pub use classifier::{Classifier, Verdict};

@@ -111,16 +111,19 @@ impl RedisCodec {
             }
             let wants_details = sink.wants_details();
             let command = &mut self.command;
-            let mut is_last = false;
+            let (mut is_last, mut is_nameless) = (false, false);
             let step = self.commands.step(stream, |element| {
                 if element.depth == 0 {
                     command.begin(time_ns);
                 } else {
+                    is_nameless = element.is_cut && command.words == 0;
                     command.word(element.head, wants_details);
                 }
                 is_last = element.is_last;
             });
             match step {
+                // Half a name is another one.
+                Step::Read if is_nameless => return Progress::Lost,
                 Step::Read if is_last && self.command.words > 0 => self.asked(sink, stream.last_ns()),
                 Step::Read => {}
                 Step::Wait => return Progress::Wait,

@@ -18,6 +18,8 @@ pub(super) struct Element<'bytes> {
     pub(super) depth: usize,
     /// The line of a simple one, the head of the content of a string.
     pub(super) head: &'bytes [u8],
+    /// Whether less of it was kept than is looked at.
+    pub(super) is_cut: bool,
     /// Whether it is the last of its message.
     pub(super) is_last: bool,
 }
@@ -114,6 +116,7 @@ impl Reader {
         if there.len() < wanted && !stream.is_cut() {
             return Step::Wait;
         }
+        let is_cut = there.len() < wanted;
         let depth = self.open.len();
         let head = match content {
             0 => bytes.get(1..header).unwrap_or_default().trim_ascii_end(),
@@ -138,7 +141,7 @@ impl Reader {
                 self.open.swap(0, 1);
             }
         }
-        take(&Element { kind, depth, head, is_last: self.open.is_empty() });
+        take(&Element { kind, depth, head, is_cut, is_last: self.open.is_empty() });
         stream.skip(header as u64 + content);
         Step::Read
     }

@@ -15,12 +15,14 @@ mod conversation;
 mod definition;
 mod exchange;
 mod redact;
+mod scan;
 mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tls;
 
 mod redis;
+mod zookeeper;
 
 pub use classifier::{Classifier, Verdict};
 pub use codec::{

@@ -3,7 +3,8 @@
 use crate::Definition;
 
 /// Every protocol; where two fit alike, the earlier is taken.
-pub static ALL: &[&Definition] = &[&crate::redis::DEFINITION, &crate::zookeeper::DEFINITION];
+pub static ALL: &[&Definition] =
+    &[&crate::redis::DEFINITION, &crate::zookeeper::DEFINITION, &crate::clickhouse::DEFINITION];
 
 /// The protocol of this name.
 pub fn find(name: &str) -> Option<&'static Definition> {

@@ -21,6 +21,7 @@ mod stream;
 pub mod testing;
 pub mod tls;
 
+mod clickhouse;
 mod redis;
 mod zookeeper;
 

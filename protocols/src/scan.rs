@@ -44,4 +44,16 @@ impl<'bytes> Scan<'bytes> {
     pub(crate) fn i64_be(&mut self) -> Option<i64> {
         self.array().map(i64::from_be_bytes)
     }
+
+    pub(crate) fn i32_le(&mut self) -> Option<i32> {
+        self.array().map(i32::from_le_bytes)
+    }
+
+    pub(crate) fn u32_le(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64_le(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
 }

@@ -3,8 +3,12 @@
 use crate::Definition;
 
 /// Every protocol; where two fit alike, the earlier is taken.
-pub static ALL: &[&Definition] =
-    &[&crate::redis::DEFINITION, &crate::zookeeper::DEFINITION, &crate::clickhouse::DEFINITION];
+pub static ALL: &[&Definition] = &[
+    &crate::redis::DEFINITION,
+    &crate::zookeeper::DEFINITION,
+    &crate::clickhouse::DEFINITION,
+    &crate::foundationdb::DEFINITION,
+];
 
 /// The protocol of this name.
 pub fn find(name: &str) -> Option<&'static Definition> {

@@ -22,6 +22,7 @@ pub mod testing;
 pub mod tls;
 
 mod clickhouse;
+mod foundationdb;
 mod redis;
 mod zookeeper;
 

@@ -14,6 +14,8 @@ mod codec;
 mod conversation;
 mod definition;
 mod exchange;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 mod redact;
 mod scan;
 mod stream;

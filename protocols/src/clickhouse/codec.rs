@@ -1,24 +1,20 @@
-//! Follows the packets of both sides. It holds at most [`MAX_OUTSTANDING`] queries and, of a block that is being read,
-//! a list of what is to come; no bytes.
-
-use std::collections::VecDeque;
+//! Follows the packets of both sides. It holds a few queries and, of a block that is being read, a list of what is to
+//! come; no bytes.
 
 use super::blocks::{self, Block};
 use super::client::{self, ADDENDUM, NEWEST_REVISION, PARAMETERS};
+use super::queries::Queries;
 use super::server;
+use super::statement::operation;
 use super::wire::{Stop, Wire};
-use crate::{Attribute, Codec, Key, PerSide, Progress, Request, Response, Side, Sink, Status, Stream};
+use crate::{Attribute, Codec, PerSide, Progress, Request, Side, Sink, Stream};
 
-/// Clients ask one thing at a time; more that wait are a flaw of theirs, or were answered unseen.
-const MAX_OUTSTANDING: usize = 64;
 /// Of a statement, kept.
 const MAX_STATEMENT_BYTES: usize = 1024;
 /// A packet whose end is not seen in so many bytes is none.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// Of the name of a database, kept.
 const MAX_DATABASE_BYTES: usize = 64;
-/// What nobody has asked for is answered under this key.
-const NOBODY: Key = Key::Id(u64::MAX);
 
 /// The state of a connection.
 #[derive(Debug, Default)]
@@ -28,13 +24,9 @@ pub(super) struct ClickhouseCodec {
     /// As queries show it, where hellos were not seen.
     shown_revision: Option<u64>,
     database: Vec<u8>,
-    outstanding: VecDeque<Outstanding>,
-    asked: u64,
+    queries: Queries,
     /// Something was read that nothing else looks like.
     is_certain: bool,
-    /// When a client that was not answered yet said hello.
-    hello_ns: Option<u64>,
-    failing: Option<i32>,
 }
 
 /// Where in the packets of one side it is.
@@ -73,24 +65,12 @@ enum State {
     Opaque,
 }
 
-#[derive(Debug)]
-struct Outstanding {
-    number: u64,
-    begun_ns: u64,
-    first_ns: Option<u64>,
-    last_ns: u64,
-    /// Bytes were lost that may have ended it.
-    is_doubtful: bool,
-}
-
 impl Codec for ClickhouseCodec {
     fn read(&mut self, side: Side, stream: &mut Stream, sink: &mut dyn Sink) -> Progress {
         self.begin_call(side, stream, sink);
         let progress = self.read_packets(side, stream, sink);
-        if side == Side::Server
-            && let Some(front) = self.outstanding.front_mut()
-        {
-            front.last_ns = stream.last_ns();
+        if side == Side::Server {
+            self.queries.goes_on(stream.last_ns());
         }
         progress
     }
@@ -110,7 +90,7 @@ impl Codec for ClickhouseCodec {
         };
         of_block(&self.places.client)
             + of_block(&self.places.server)
-            + self.outstanding.capacity() * size_of::<Outstanding>()
+            + self.queries.memory_bytes()
             + self.database.capacity()
     }
 }
@@ -129,23 +109,10 @@ impl ClickhouseCodec {
         place.call_bytes = end.saturating_sub(place.end);
         place.end = end;
         if is_lost {
-            self.hello_ns = None;
+            self.queries.is_in();
         }
         if is_lost && side == Side::Server {
-            self.failing = None;
-            self.give_up(1, stream.time_ns(), sink);
-            if let Some(last) = self.outstanding.front_mut() {
-                last.is_doubtful = true;
-            }
-        }
-    }
-
-    /// What is outstanding before the last so many may have been answered, or not.
-    fn give_up(&mut self, but: usize, time_ns: u64, sink: &mut dyn Sink) {
-        while self.outstanding.len() > but {
-            let Some(gone) = self.outstanding.pop_front() else { return };
-            let last_ns = if gone.first_ns.is_some() { gone.last_ns } else { time_ns };
-            sink.skipped(Key::Id(gone.number), Status::UNKNOWN, last_ns);
+            self.queries.doubt(stream.time_ns(), sink);
         }
     }
 
@@ -157,11 +124,8 @@ impl ClickhouseCodec {
             if stream.bytes().is_empty() && stream.hole() == 0 {
                 return Progress::Wait;
             }
-            if side == Side::Server
-                && let Some(front) = self.outstanding.front_mut()
-                && front.begun_ns <= stream.time_ns()
-            {
-                front.first_ns.get_or_insert(stream.time_ns());
+            if side == Side::Server {
+                self.queries.begins(stream.time_ns());
             }
             let read = match side {
                 Side::Client => self.step_of_client(stream, sink),
@@ -187,10 +151,10 @@ impl ClickhouseCodec {
             place.state = State::Searching;
         }
         if side == Side::Server {
-            if self.failing.is_some() {
-                self.ended(stream.last_ns(), sink);
+            if self.queries.is_failing() {
+                self.queries.ended(stream.last_ns(), sink);
             }
-            self.give_up(1, stream.last_ns(), sink);
+            self.queries.give_up(1, stream.last_ns(), sink);
         }
         Progress::Wait
     }
@@ -275,7 +239,7 @@ impl ClickhouseCodec {
         self.revisions.client = Some(hello.revision);
         self.places.client.state = if hello.revision >= ADDENDUM { State::Addendum } else { State::Packet };
         self.is_certain = true;
-        self.hello_ns = Some(stream.time_ns());
+        self.queries.greets(stream.time_ns());
         let taken = wire.taken() as u64;
         stream.skip(taken);
         Ok(())
@@ -301,13 +265,6 @@ impl ClickhouseCodec {
             return Err(Stop::More);
         }
         let begun_ns = stream.time_ns();
-        if matches!(self.places.server.state, State::Searching)
-            || self.outstanding.len() >= MAX_OUTSTANDING
-            || self.outstanding.front().is_some_and(|front| front.is_doubtful)
-        {
-            // The client has its answer, or it would not ask again.
-            self.give_up(0, begun_ns, sink);
-        }
         let operation = operation(statement.head);
         let text = statement.head.get(..wanted).unwrap_or(statement.head);
         let attributes = [
@@ -320,20 +277,14 @@ impl ClickhouseCodec {
             (_, true) => attributes.get(..2),
             _ => Some(&attributes[..]),
         };
+        let may_be_unseen = matches!(self.places.server.state, State::Searching);
+        let key = self.queries.next_key();
+        self.queries.ask(begun_ns, may_be_unseen, sink);
         sink.request(&Request {
             name: operation.unwrap_or("query").as_bytes(),
             attributes: attributes.filter(|_| sink.wants_details()).unwrap_or_default(),
-            ..Request::new(Key::Id(self.asked), begun_ns)
+            ..Request::new(key, begun_ns)
         });
-        self.outstanding.push_back(Outstanding {
-            number: self.asked,
-            begun_ns,
-            first_ns: None,
-            last_ns: begun_ns,
-            is_doubtful: false,
-        });
-        self.asked += 1;
-        self.hello_ns = None;
         self.is_certain = true;
         self.shown_revision = Some(revision);
         self.places.client.state = if revision >= PARAMETERS { State::Parameters } else { State::Packet };
@@ -362,7 +313,7 @@ impl ClickhouseCodec {
                 0 => {
                     stream.skip(1);
                     self.places.server.state = State::Packet;
-                    self.ended(stream.last_ns(), sink);
+                    self.queries.ended(stream.last_ns(), sink);
                     return Ok(());
                 }
                 1 => State::Exception,
@@ -379,7 +330,7 @@ impl ClickhouseCodec {
                     0 if stream.position() == 0 => {
                         let theirs = server::hello(&mut wire)?;
                         self.revisions.server = Some(theirs);
-                        self.hello_ns = None;
+                        self.queries.is_in();
                         self.is_certain = true;
                         let revision = self.revision().ok_or(Stop::Bad)?;
                         server::hello_rest(&mut wire, revision)?;
@@ -396,7 +347,7 @@ impl ClickhouseCodec {
                     2 => {
                         let code = server::exception(&mut wire)?;
                         content = wire.number_to(1 << 30)?;
-                        self.failing = Some(code);
+                        self.queries.fails(code);
                         self.is_certain = true;
                         State::Trace
                     }
@@ -446,38 +397,9 @@ impl ClickhouseCodec {
         self.places.server.state = next;
         stream.skip(taken + content);
         if is_end && is_packet {
-            self.ended(stream.last_ns(), sink);
+            self.queries.ended(stream.last_ns(), sink);
         }
         Ok(())
-    }
-
-    /// The answer to the oldest query has come to its end.
-    fn ended(&mut self, last_ns: u64, sink: &mut dyn Sink) {
-        let code = self.failing.take();
-        let number = code.map(|code| code.to_string()).unwrap_or_default();
-        let attributes = [Attribute::text("db.response.status_code", number.as_bytes())];
-        let attributes = if code.is_some() { &attributes[..] } else { &[] };
-        let status = if code.is_some() { Status::FAILED } else { Status::OK };
-        // What was kept waiting for bytes that tell more may be older than the query.
-        let is_answer = self.outstanding.front().is_some_and(|front| front.begun_ns <= last_ns);
-        let Some(front) = self.outstanding.pop_front_if(|_| is_answer) else {
-            match self.hello_ns.take().filter(|_| code.is_some()) {
-                // Nobody is let in like this.
-                Some(begun_ns) => {
-                    let request = Request { name: b"hello", attributes, ..Request::new(NOBODY, begun_ns) };
-                    sink.one_way(&request, status, last_ns);
-                }
-                None => sink.response(&Response::new(NOBODY, last_ns, last_ns, status)),
-            }
-            return;
-        };
-        let key = Key::Id(front.number);
-        if front.is_doubtful {
-            sink.skipped(key, Status::UNKNOWN, last_ns);
-            return;
-        }
-        let first_ns = front.first_ns.unwrap_or(last_ns);
-        sink.response(&Response { attributes, ..Response::new(key, first_ns, last_ns, status) });
     }
 }
 
@@ -490,31 +412,4 @@ fn check_block(mut wire: Wire<'_>) -> Result<(), Stop> {
         (0, _) => Ok(()),
         _ => blocks::column(&mut wire).map(|_| ()),
     }
-}
-
-/// What a statement does: its first word behind comments.
-fn operation(statement: &[u8]) -> Option<&'static str> {
-    const KNOWN: [&str; 32] = [
-        "SELECT", "INSERT", "WITH", "CREATE", "ALTER", "DROP", "SHOW", "DESCRIBE", "DESC", "EXISTS",
-        "OPTIMIZE", "SYSTEM", "SET", "USE", "EXPLAIN", "RENAME", "TRUNCATE", "DELETE", "UPDATE", "GRANT",
-        "REVOKE", "KILL", "ATTACH", "DETACH", "CHECK", "BACKUP", "RESTORE", "WATCH", "UNDROP", "EXCHANGE",
-        "BEGIN", "COMMIT",
-    ];
-    let mut rest = statement.trim_ascii_start();
-    loop {
-        let end: &[u8] = match rest {
-            [b'-', b'-', ..] => b"\n",
-            [b'/', b'*', ..] => b"*/",
-            [b'(', inner @ ..] => {
-                rest = inner.trim_ascii_start();
-                continue;
-            }
-            _ => break,
-        };
-        let place = rest.windows(end.len()).position(|window| window == end)?;
-        rest = rest.get(place + end.len()..)?.trim_ascii_start();
-    }
-    let length = rest.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
-    let word = rest.get(..length)?;
-    KNOWN.into_iter().find(|known| known.as_bytes().eq_ignore_ascii_case(word))
 }

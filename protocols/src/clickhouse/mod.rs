@@ -8,8 +8,10 @@
 mod blocks;
 mod client;
 mod codec;
+mod queries;
 mod redactor;
 mod server;
+mod statement;
 mod types;
 mod wire;
 

@@ -9,6 +9,9 @@ pub static ALL: &[&Definition] = &[
     &crate::memcached::DEFINITION,
     &crate::mongodb::DEFINITION,
     &crate::cassandra::DEFINITION,
+    &crate::zookeeper::DEFINITION,
+    &crate::clickhouse::DEFINITION,
+    &crate::foundationdb::DEFINITION,
 ];
 
 /// The protocol of this name.

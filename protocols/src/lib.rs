@@ -15,7 +15,10 @@ mod conversation;
 mod cursor;
 mod definition;
 mod exchange;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 mod redact;
+mod scan;
 mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -26,7 +29,10 @@ mod cassandra;
 mod dns;
 mod memcached;
 mod mongodb;
+mod clickhouse;
+mod foundationdb;
 mod redis;
+mod zookeeper;
 
 pub use classifier::{Classifier, Verdict};
 pub use codec::{

@@ -29,7 +29,7 @@ pub struct Secrets {
 impl Secrets {
     /// The bytes from `begin` to before `end` are secret.
     pub fn add(&mut self, begin: u64, end: u64) {
-        if begin < end {
+        if begin < end && !self.ranges.contains(&(begin, end)) {
             self.ranges.push((begin, end));
         }
     }

@@ -26,7 +26,8 @@ const MAX_MARKS: usize = 256;
 pub(crate) enum Pushed {
     /// The codec may read on.
     Continues,
-    /// The codec's place was in a hole or gap, or too much was unread: the stream starts again at this chunk.
+    /// The codec's place was in a gap or the hole of an earlier call, or too much was unread: the stream starts again
+    /// at this chunk.
     Broken,
 }
 
@@ -153,7 +154,11 @@ impl Stream {
         let joins =
             !self.is_cut && chunk.position <= unread_end && chunk.position >= self.end.min(self.position);
         let into = unread_end.saturating_sub(chunk.position);
-        let kept = usize::try_from(into).ok().and_then(|into| chunk.bytes.get(into..));
+        let kept = match usize::try_from(into).ok().and_then(|into| chunk.bytes.get(into..)) {
+            // The skip ends in what was not kept of this call. A codec that knows what is there may skip it too.
+            None if self.lacks() > 0 => Some(&[][..]),
+            kept => kept,
+        };
         match kept {
             Some(kept) if joins && self.bytes().len() + kept.len() <= MAX_UNREAD_BYTES => {
                 self.append(kept, chunk, end, size);
@@ -260,7 +265,20 @@ mod tests {
         let mut into_a_hole = Stream::default();
         into_a_hole.push(&chunk(0, 3, b"abc"));
         into_a_hole.skip(8);
-        assert_eq!(into_a_hole.push(&chunk(3, 20, b"xy")), Pushed::Broken);
+        assert_eq!(into_a_hole.push(&chunk(3, 20, b"xy")), Pushed::Continues);
+        assert_eq!((into_a_hole.bytes(), into_a_hole.hole(), into_a_hole.is_cut()), (&b""[..], 15, true));
+        assert_eq!(into_a_hole.push(&chunk(23, 2, b"xy")), Pushed::Broken);
+    }
+
+    #[test]
+    fn what_is_known_of_a_hole_can_be_skipped() {
+        let mut stream = Stream::default();
+        stream.push(&chunk(0, 3, b"abc"));
+        stream.skip(8);
+        stream.push(&chunk(3, 20, b"xy"));
+        stream.skip(15);
+        assert_eq!(stream.push(&chunk(23, 2, b"xy")), Pushed::Continues);
+        assert_eq!(stream.bytes(), b"xy");
     }
 
     #[test]

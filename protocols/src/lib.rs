@@ -20,6 +20,7 @@ mod stream;
 pub mod testing;
 pub mod tls;
 
+mod kafka;
 mod redis;
 
 pub use classifier::{Classifier, Verdict};

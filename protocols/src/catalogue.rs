@@ -3,7 +3,8 @@
 use crate::Definition;
 
 /// Every protocol; where two fit alike, the earlier is taken.
-pub static ALL: &[&Definition] = &[&crate::kafka::DEFINITION, &crate::redis::DEFINITION];
+pub static ALL: &[&Definition] =
+    &[&crate::kafka::DEFINITION, &crate::rabbitmq::DEFINITION, &crate::redis::DEFINITION];
 
 /// The protocol of this name.
 pub fn find(name: &str) -> Option<&'static Definition> {

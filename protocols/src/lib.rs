@@ -21,6 +21,7 @@ pub mod testing;
 pub mod tls;
 
 mod kafka;
+mod rabbitmq;
 mod redis;
 
 pub use classifier::{Classifier, Verdict};

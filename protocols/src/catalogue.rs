@@ -4,14 +4,16 @@ use crate::Definition;
 
 /// Every protocol; where two fit alike, the earlier is taken.
 pub static ALL: &[&Definition] = &[
-    &crate::redis::DEFINITION,
+    &crate::cassandra::DEFINITION,
+    &crate::clickhouse::DEFINITION,
     &crate::dns::DEFINITION,
+    &crate::foundationdb::DEFINITION,
+    &crate::kafka::DEFINITION,
     &crate::memcached::DEFINITION,
     &crate::mongodb::DEFINITION,
-    &crate::cassandra::DEFINITION,
+    &crate::rabbitmq::DEFINITION,
+    &crate::redis::DEFINITION,
     &crate::zookeeper::DEFINITION,
-    &crate::clickhouse::DEFINITION,
-    &crate::foundationdb::DEFINITION,
 ];
 
 /// The protocol of this name.

@@ -26,11 +26,13 @@ pub mod tls;
 mod unpack;
 
 mod cassandra;
+mod clickhouse;
 mod dns;
+mod foundationdb;
+mod kafka;
 mod memcached;
 mod mongodb;
-mod clickhouse;
-mod foundationdb;
+mod rabbitmq;
 mod redis;
 mod zookeeper;
 

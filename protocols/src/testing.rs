@@ -42,8 +42,12 @@ impl Told {
     }
 }
 
+fn name(exchange: &Exchange) -> &str {
+    exchange.details.as_ref().map_or("", |details| &*details.name)
+}
+
 fn short(exchange: &Exchange) -> String {
-    let name = exchange.details.as_ref().map_or("", |details| &*details.name);
+    let name = name(exchange);
     match exchange.ending {
         Ending::Answered => format!("{name} {}", exchange.status.label),
         ending => format!("{name} {ending:?}"),
@@ -208,13 +212,35 @@ pub fn check_losses(definition: &'static Definition, dialogue: &[Turn], playing:
         }
         None => true,
     });
-    for exchange in seen {
-        let found = whole.iter().position(|one| is_part_of(&exchange, one));
-        let place = found.unwrap_or_else(|| {
-            panic!("{}: {} was never said, with {playing:?}", definition.name, content(&exchange))
-        });
-        whole.swap_remove(place);
+    // Each needs one of its own, and several may fit.
+    let mut taken = vec![None; whole.len()];
+    for (number, exchange) in seen.iter().enumerate() {
+        let found = give(number, &seen, &whole, &mut taken, &mut vec![false; whole.len()]);
+        assert!(found, "{}: {} was never said, with {playing:?}", definition.name, content(exchange));
     }
+}
+
+/// Finds one of `whole` for the exchange of this number, moving others if need be (Kuhn's algorithm).
+fn give(
+    number: usize,
+    seen: &[Exchange],
+    whole: &[Exchange],
+    taken: &mut [Option<usize>],
+    tried: &mut [bool],
+) -> bool {
+    for (place, one) in whole.iter().enumerate() {
+        let fits = seen.get(number).is_some_and(|exchange| is_part_of(exchange, one));
+        if !fits || tried.get(place) != Some(&false) {
+            continue;
+        }
+        tried.iter_mut().skip(place).take(1).for_each(|tried| *tried = true);
+        let holder = taken.get(place).copied().flatten();
+        if holder.is_none_or(|holder| give(holder, seen, whole, taken, tried)) {
+            taken.iter_mut().skip(place).take(1).for_each(|taken| *taken = Some(number));
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether nothing in `seen` is other than in `whole`; of a text the beginning is enough, and a status may be unknown.
@@ -223,9 +249,9 @@ fn is_part_of(seen: &Exchange, whole: &Exchange) -> bool {
         exchange.details.as_ref().map(|details| details.attributes.clone()).unwrap_or_default()
     };
     let all = attributes(whole);
-    let is_unknown = seen.status == Status::UNKNOWN;
-    let seen_as = if is_unknown { Exchange { status: whole.status, ..seen.clone() } } else { seen.clone() };
-    short(&seen_as) == short(whole)
+    name(whole).starts_with(name(seen))
+        && (seen.status == whole.status || seen.status == Status::UNKNOWN)
+        && seen.ending == whole.ending
         && attributes(seen).iter().all(|(key, value)| {
             all.iter().any(|(other, whole)| {
                 key == other

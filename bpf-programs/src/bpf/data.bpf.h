@@ -235,28 +235,44 @@ INLINE void datagram(struct sock *sk, struct moved *moved, u64 name, u32 pid)
 	submit_data(row, record, length);
 }
 
-// Not inline: it is long and called from several places.
-static __attribute__((noinline)) int on_socket(u32 fd, struct moved *moved, u64 name, u32 pid)
+// A call that moved bytes, for `on_socket`: it has few arguments.
+struct call {
+	struct moved moved;
+	u64 name; // address of the peer's, of datagrams
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct call);
+} call_scratch SEC(".maps");
+
+// Takes the call of this CPU to its socket. A function that the verifier looks at by itself, once: it is long, and called
+// from several places and in a loop.
+__attribute__((noinline)) int on_socket(u32 fd, u32 pid)
 {
+	u32 zero = 0;
+	struct call *call = bpf_map_lookup_elem(&call_scratch, &zero);
 	struct file *file = current_file(fd);
 	struct socket *socket = file ? file_socket(file) : NULL;
 	struct sock *sk = socket ? READ(socket, sk) : NULL;
 	u16 family, protocol;
 
-	if (!sk)
+	if (!sk || !call)
 		return 0;
 	family = READ(sk, __sk_common.skc_family);
 	if (family != AF_INET && family != AF_INET6)
 		return 0;
 	protocol = READ(sk, sk_protocol);
 	if (protocol == IPPROTO_TCP)
-		stream_data(sk, moved);
+		stream_data(sk, &call->moved);
 	else if (protocol == IPPROTO_UDP)
-		datagram(sk, moved, name, pid);
+		datagram(sk, &call->moved, call->name, pid);
 	return 0;
 }
 
-INLINE void messages(u32 fd, u64 list, s64 count, u8 direction, u32 pid)
+INLINE void messages(struct call *call, u32 fd, u64 list, s64 count, u8 direction, u32 pid)
 {
 	u32 behind = 0;
 
@@ -271,17 +287,19 @@ INLINE void messages(u32 fd, u64 list, s64 count, u8 direction, u32 pid)
 		behind += size;
 	}
 	for (u32 i = 0; i < MAX_MESSAGES && i < count; i++) {
-		struct moved moved = { .direction = direction };
 		struct user_messages one;
 
 		if (bpf_probe_read_user(&one, sizeof(one), (void *)(list + i * sizeof(one))))
 			return;
 		behind -= one.moved_bytes;
-		moved.behind = behind;
-		moved.vectors = one.message.vectors;
-		moved.vector_count = one.message.vector_count;
-		moved.size = one.moved_bytes;
-		on_socket(fd, &moved, one.message.name, pid);
+		call->moved.buffer = 0;
+		call->moved.vectors = one.message.vectors;
+		call->moved.vector_count = one.message.vector_count;
+		call->moved.size = one.moved_bytes;
+		call->moved.behind = behind;
+		call->moved.direction = direction;
+		call->name = one.message.name;
+		on_socket(fd, pid);
 	}
 }
 
@@ -296,12 +314,11 @@ INLINE bool is_compatible_call(void)
 SEC("tp_btf/sys_exit") int sys_exit(u64 *context)
 {
 	struct pt_regs *registers = (void *)context[0];
-	u64 number = LOAD(registers, orig_ax), second, third;
+	u64 number = LOAD(registers, orig_ax), second, third, flags;
 	s64 result = context[1];
-	struct moved moved = {};
 	struct user_message message;
-	u64 name = 0;
-	u32 fd, pid;
+	struct call *call;
+	u32 fd, pid, zero = 0;
 	u8 role;
 
 	if (result <= 0 || number >= SYSCALLS)
@@ -312,33 +329,42 @@ SEC("tp_btf/sys_exit") int sys_exit(u64 *context)
 	pid = bpf_get_current_pid_tgid() >> 32;
 	if (!is_traced(pid) || is_compatible_call())
 		return 0;
+	call = bpf_map_lookup_elem(&call_scratch, &zero);
+	if (!call)
+		return 0;
 	fd = LOAD(registers, di);
 	second = LOAD(registers, si);
 	third = LOAD(registers, dx);
-	moved.size = result;
+	flags = LOAD(registers, r10);
+	call->moved.buffer = second;
+	call->moved.vectors = 0;
+	call->moved.vector_count = 0;
+	call->moved.size = result;
+	call->moved.behind = 0;
+	call->moved.direction = 0;
+	call->name = 0;
 	switch (role) {
 	case ROLE_WRITE:
 	case ROLE_SENDTO:
-		moved.direction = FLAG_SENT;
-		moved.buffer = second;
+		call->moved.direction = FLAG_SENT;
 		if (role == ROLE_SENDTO)
-			name = LOAD(registers, r8);
+			call->name = LOAD(registers, r8);
 		break;
 	case ROLE_RECEIVE:
-		if (LOAD(registers, r10) & MSG_PEEK)
+		if (flags & MSG_PEEK)
 			return 0;
-		if (!(LOAD(registers, r10) & MSG_TRUNC))
-			moved.buffer = second;
-		name = LOAD(registers, r8);
+		if (flags & MSG_TRUNC)
+			call->moved.buffer = 0;
+		call->name = LOAD(registers, r8);
 		break;
 	case ROLE_READ:
-		moved.buffer = second;
 		break;
 	case ROLE_WRITEV:
 	case ROLE_READV:
-		moved.direction = role == ROLE_WRITEV ? FLAG_SENT : 0;
-		moved.vectors = second;
-		moved.vector_count = third;
+		call->moved.direction = role == ROLE_WRITEV ? FLAG_SENT : 0;
+		call->moved.buffer = 0;
+		call->moved.vectors = second;
+		call->moved.vector_count = third;
 		break;
 	case ROLE_SENDMSG:
 	case ROLE_RECVMSG:
@@ -346,30 +372,33 @@ SEC("tp_btf/sys_exit") int sys_exit(u64 *context)
 			return 0;
 		if (bpf_probe_read_user(&message, sizeof(message), (void *)second))
 			return 0;
-		moved.direction = role == ROLE_SENDMSG ? FLAG_SENT : 0;
-		moved.vectors = message.vectors;
-		moved.vector_count = message.vector_count;
-		name = message.name;
+		call->moved.direction = role == ROLE_SENDMSG ? FLAG_SENT : 0;
+		call->moved.buffer = 0;
+		call->moved.vectors = message.vectors;
+		call->moved.vector_count = message.vector_count;
+		call->name = message.name;
 		break;
 	case ROLE_SENDMMSG:
-		messages(fd, second, result, FLAG_SENT, pid);
+		messages(call, fd, second, result, FLAG_SENT, pid);
 		return 0;
 	case ROLE_RECVMMSG:
-		if (!(LOAD(registers, r10) & MSG_PEEK))
-			messages(fd, second, result, 0, pid);
+		if (!(flags & MSG_PEEK))
+			messages(call, fd, second, result, 0, pid);
 		return 0;
 	case ROLE_SENDFILE:
-		moved.direction = FLAG_SENT;
+		call->moved.direction = FLAG_SENT;
+		call->moved.buffer = 0;
 		break;
 	case ROLE_SPLICE:
-		on_socket(fd, &moved, 0, pid);
-		moved.direction = FLAG_SENT;
+		call->moved.buffer = 0;
+		on_socket(fd, pid);
+		call->moved.direction = FLAG_SENT;
 		fd = third;
 		break;
 	default:
 		return 0;
 	}
-	on_socket(fd, &moved, name, pid);
+	on_socket(fd, pid);
 	return 0;
 }
 

@@ -44,7 +44,7 @@ fn column(data_type: &DataType, nullable: bool, values: &[u64]) -> ArrayRef {
                 .with_timezone("UTC"),
         ),
         DataType::Binary => {
-            Arc::new(rows.map(|row| row.map(|row| text(row).into_bytes())).collect::<BinaryArray>())
+            Arc::new(rows.map(|row| row.map(|row| text(row).as_bytes())).collect::<BinaryArray>())
         }
         DataType::FixedSizeBinary(16) => {
             let mut builder = FixedSizeBinaryBuilder::new(16);

@@ -239,13 +239,32 @@ fn settings(wire: &mut Wire<'_>, revision: u64) -> Result<(), Stop> {
         if name.is_empty() {
             return Ok(());
         }
-        // Before, what a value is depended on the setting.
         if revision < SETTINGS_AS_TEXTS {
-            return Err(Stop::Bad);
+            untyped_value(wire)?;
+        } else {
+            wire.number_to(255)?;
+            wire.bytes(64 * 1024)?;
         }
-        wire.number_to(255)?;
-        wire.bytes(64 * 1024)?;
     }
+}
+
+/// Reads a value of a setting as it was before all were texts: a number or a text, whichever another name or the end
+/// follows.
+fn untyped_value(wire: &mut Wire<'_>) -> Result<(), Stop> {
+    let is_followed_well = |mut behind: Wire<'_>| {
+        let name = behind.text(256)?;
+        let is_name = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_';
+        if name.iter().all(is_name) { Ok(()) } else { Err(Stop::Bad) }
+    };
+    let mut as_number = *wire;
+    as_number.number()?;
+    let read = is_followed_well(as_number);
+    if read != Err(Stop::Bad) {
+        *wire = as_number;
+        return read;
+    }
+    wire.bytes(64 * 1024)?;
+    is_followed_well(*wire)
 }
 
 /// Reads the parameters behind a statement.

@@ -106,7 +106,12 @@ fn query_with(revision: u64, sql: &str, token: &str, compression: u64) -> Vec<u8
         since(54485, &text("")),
         since(54486, &[0]),
         since(54488, &[0]),
-        since(54429, &[text("max_block_size"), number(1), text("1000")].concat()),
+        text("max_block_size"),
+        since(54429, &number(1)),
+        if revision >= 54429 { text("1000") } else { number(1000) },
+        text("count_distinct_implementation"),
+        since(54429, &number(1)),
+        text("uniqExact"),
         text(""),
         since(54472, &text("")),
         since(54441, &text("")),
@@ -225,6 +230,34 @@ fn a_session_is_read_at_every_revision() {
     }
     check_cuts(&DEFINITION, &session(NEW));
     check_cuts(&DEFINITION, &session(OLD));
+}
+
+/// What clickhouse-driver 0.2.11, a client in Python that knows revision 54468, said to a stub that answers as a server
+/// of a revision does, and what that said: a line a call.
+fn captured(text: &str) -> Vec<Turn> {
+    let call = |line: &str| {
+        let (side, digits) = line.split_once(' ')?;
+        let byte = |place: usize| u8::from_str_radix(digits.get(place..place + 2)?, 16).ok();
+        let bytes: Vec<u8> = (0..digits.len()).step_by(2).filter_map(byte).collect();
+        Some(if side == "C" { client(bytes) } else { server(bytes) })
+    };
+    text.lines().filter_map(call).collect()
+}
+
+#[test]
+fn what_a_client_of_today_says_is_read() {
+    let old = captured(include_str!("captured/54423.txt"));
+    assert_eq!(told(&DEFINITION, &old).short(), ["SELECT ok", "INSERT ok"]);
+    for text in [include_str!("captured/54459.txt"), include_str!("captured/54479.txt")] {
+        // The stub does not end the insert.
+        let dialogue = captured(text);
+        let told = told(&DEFINITION, &dialogue);
+        assert_eq!(told.short(), ["SELECT ok", "INSERT Closed"]);
+        assert_eq!(told.unpaired, Unpaired::default());
+        assert_eq!(recognised(&DEFINITION, &dialogue), Some("clickhouse"));
+        check_cuts(&DEFINITION, &dialogue);
+        check_secrets(&DEFINITION, &dialogue, &["hunter2"]);
+    }
 }
 
 #[test]

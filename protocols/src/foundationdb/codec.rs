@@ -94,8 +94,8 @@ impl FoundationdbCodec {
             let frame = Frame::read(bytes, layout)?;
             // In its place a message is believed when its token is awaited, or its structure is right.
             let is_one = match is_known && self.layout.is_some() {
-                true => awaits(frame.token) || frame.is_whole_message(),
-                false => awaits(frame.token) || frame.is_plausible(),
+                true => frame.is_whole_message() || awaits(frame.token),
+                false => frame.is_plausible() || awaits(frame.token),
             };
             is_one.then_some((layout, frame))
         });

@@ -165,7 +165,7 @@ proptest! {
     fn losses_make_no_wrong_pairs(
         dialogue in dialogue(),
         lost in prop::collection::vec(prop::bool::weighted(0.1), 0..50),
-        kept_bytes in 1_usize..400,
+        kept_bytes in 64_usize..400,
         call_bytes in 1_usize..400,
     ) {
         check_losses(&DEFINITION, &dialogue, &Playing { kept_bytes, call_bytes, lost, redacts: false });

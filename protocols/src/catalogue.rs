@@ -11,6 +11,7 @@ pub static ALL: &[&Definition] = &[
     &crate::kafka::DEFINITION,
     &crate::memcached::DEFINITION,
     &crate::mongodb::DEFINITION,
+    &crate::nats::DEFINITION,
     &crate::rabbitmq::DEFINITION,
     &crate::redis::DEFINITION,
     &crate::zookeeper::DEFINITION,

@@ -32,6 +32,7 @@ mod foundationdb;
 mod kafka;
 mod memcached;
 mod mongodb;
+mod nats;
 mod rabbitmq;
 mod redis;
 mod zookeeper;

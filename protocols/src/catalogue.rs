@@ -7,6 +7,7 @@ pub static ALL: &[&Definition] = &[
     &crate::cassandra::DEFINITION,
     &crate::clickhouse::DEFINITION,
     &crate::dns::DEFINITION,
+    &crate::dubbo::DEFINITION,
     &crate::foundationdb::DEFINITION,
     &crate::kafka::DEFINITION,
     &crate::memcached::DEFINITION,

@@ -28,6 +28,7 @@ mod unpack;
 mod cassandra;
 mod clickhouse;
 mod dns;
+mod dubbo;
 mod foundationdb;
 mod kafka;
 mod memcached;

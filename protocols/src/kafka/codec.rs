@@ -21,6 +21,11 @@ const PROVEN_MESSAGES: u32 = 4;
 /// Identifiers of responses that follow each other differ by no more: clients count.
 const MAX_APART: u32 = 4096;
 
+const DESTINATION: &str = "messaging.destination.name";
+
+/// Not an error but a step: who joins a group is told under which name to do it again.
+const MEMBER_ID_REQUIRED: i16 = 79;
+
 /// In a request's tag: it says itself which topic it is about.
 const HAS_TOPIC: u64 = 1 << 32;
 
@@ -60,10 +65,12 @@ impl Place {
 struct Asked {
     begun_ns: u64,
     name: Vec<u8>,
-    operation: &'static Api,
     client: Box<[u8]>,
-    topic: Option<Box<[u8]>>,
+    topic: Option<Topic>,
 }
+
+/// What is said of a topic: an attribute's name and its value.
+type Topic = (&'static str, Box<[u8]>);
 
 #[derive(Debug)]
 struct Answered {
@@ -71,7 +78,7 @@ struct Answered {
     first_ns: u64,
     status: Status,
     error: Option<i16>,
-    topic: Option<(&'static str, Box<[u8]>)>,
+    topic: Option<Topic>,
 }
 
 impl Codec for KafkaCodec {
@@ -156,17 +163,17 @@ impl KafkaCodec {
     }
 
     fn ask(&mut self, header: &Header<'_>, findings: &Findings<'_>, begun_ns: u64, sink: &mut dyn Sink) {
-        let topic = findings.topic.or_else(|| self.topic(findings.topic_id?));
+        let topic = if sink.wants_details() { self.topic_of(findings) } else { None };
         let mut tag =
             (u64::from(header.key.cast_unsigned()) << 16) | u64::from(header.version.cast_unsigned());
-        if topic.is_some() || findings.topic_id.is_some() {
+        if findings.topic.is_some() || findings.topic_id.is_some() {
             tag |= HAS_TOPIC;
         }
         let is_unanswered = header.key == apis::PRODUCE && findings.acks == Some(0);
         let mut name = Vec::new();
         if sink.wants_details() {
             name.extend_from_slice(header.api.name.as_bytes());
-            if let Some(topic) = topic
+            if let Some((DESTINATION, topic)) = &topic
                 && header.key == apis::PRODUCE
             {
                 name.push(b' ');
@@ -174,17 +181,10 @@ impl KafkaCodec {
             }
         }
         if is_unanswered {
-            self.produced = Some(Box::new(Asked {
-                begun_ns,
-                name,
-                operation: header.api,
-                client: header.client.into(),
-                topic: topic.map(Into::into),
-            }));
+            self.produced = Some(Box::new(Asked { begun_ns, name, client: header.client.into(), topic }));
             return;
         }
         let mut attributes = Vec::new();
-        let id;
         if sink.wants_details() {
             attributes.push(Attribute::text("messaging.operation.name", header.api.name.as_bytes()));
             if let Some(kind) = operation_type(header.key) {
@@ -196,11 +196,8 @@ impl KafkaCodec {
             if let Some(group) = findings.group {
                 attributes.push(Attribute::text("messaging.consumer.group.name", group));
             }
-            if let Some(topic) = topic {
-                attributes.push(Attribute::text("messaging.destination.name", topic));
-            } else if let Some(topic_id) = findings.topic_id {
-                id = text_of_id(topic_id);
-                attributes.push(Attribute::text("messaging.kafka.topic.id", &id));
+            if let Some((key, topic)) = &topic {
+                attributes.push(Attribute::text(key, topic));
             }
         }
         let key = Key::Id(u64::from(header.correlation));
@@ -210,14 +207,14 @@ impl KafkaCodec {
     fn tell_produced(&mut self, last_ns: u64, sink: &mut dyn Sink) {
         let Some(asked) = self.produced.take() else { return };
         let mut attributes = vec![
-            Attribute::text("messaging.operation.name", asked.operation.name.as_bytes()),
+            Attribute::text("messaging.operation.name", b"Produce"),
             Attribute::text("messaging.operation.type", b"send"),
         ];
         if !asked.client.is_empty() {
             attributes.push(Attribute::text("messaging.client.id", &asked.client));
         }
-        if let Some(topic) = &asked.topic {
-            attributes.push(Attribute::text("messaging.destination.name", topic));
+        if let Some((key, topic)) = &asked.topic {
+            attributes.push(Attribute::text(key, topic));
         }
         let request = Request {
             name: &asked.name,
@@ -303,6 +300,7 @@ impl KafkaCodec {
             if walked == Walked::Wrong {
                 return (answered, false);
             }
+            findings.error = findings.error.filter(|code| *code != MEMBER_ID_REQUIRED);
             is_right = findings.error.is_none_or(|code| errors::name(code).is_some());
             answered.error = findings.error;
             answered.status = match (findings.error, walked) {
@@ -312,12 +310,7 @@ impl KafkaCodec {
             };
             // The answer to a fetch says what was fetched where the session knew what to fetch.
             if wants_details && tag & HAS_TOPIC == 0 && matches!(number, apis::FETCH | apis::SHARE_FETCH) {
-                let named = findings.topic.or_else(|| self.topic(findings.topic_id?));
-                answered.topic = match (named, findings.topic_id) {
-                    (Some(name), _) => Some(("messaging.destination.name", name.into())),
-                    (None, Some(id)) => Some(("messaging.kafka.topic.id", (&text_of_id(id)[..]).into())),
-                    (None, None) => None,
-                };
+                answered.topic = self.topic_of(&findings);
             }
         }
         (answered, is_right)
@@ -372,6 +365,18 @@ impl KafkaCodec {
             self.topics.pop_front();
         }
         self.topics.push_back((id, name.into()));
+    }
+
+    /// The one topic that a message is about: its name where it is known, else its identifier.
+    fn topic_of(&self, findings: &Findings<'_>) -> Option<Topic> {
+        if let Some(name) = findings.topic {
+            return Some((DESTINATION, name.into()));
+        }
+        let id = findings.topic_id?;
+        Some(match self.topic(id) {
+            Some(name) => (DESTINATION, name.into()),
+            None => ("messaging.kafka.topic.id", text_of_id(id).as_slice().into()),
+        })
     }
 
     fn topic(&self, id: TopicId) -> Option<&[u8]> {

@@ -233,6 +233,21 @@ fn topics_that_are_named_by_identifier_are_learnt() {
 }
 
 #[test]
+fn a_step_of_joining_a_group_is_no_error() {
+    let join =
+        [text("billing"), vec![0; 8], text(""), vec![0xff, 0xff], text("consumer"), vec![0; 4]].concat();
+    let joined =
+        [&[0, 0, 0, 0, 0, 79, 0xff, 0xff, 0xff, 0xff][..], &text(""), &text(""), &text("m"), &[0; 4]];
+    let refused =
+        [&[0, 0, 0, 0, 0, 25, 0xff, 0xff, 0xff, 0xff][..], &text(""), &text(""), &text(""), &[0; 4]];
+    let dialogue = [
+        client([ask(11, 5, 1, false, &join), ask(11, 5, 2, false, &join)].concat()),
+        server([answer(1, false, &joined.concat()), answer(2, false, &refused.concat())].concat()),
+    ];
+    assert_eq!(told(&DEFINITION, &dialogue).short(), ["JoinGroup ok", "JoinGroup failed"]);
+}
+
+#[test]
 fn a_length_that_is_read_by_itself_is_part_of_its_message() {
     let mut dialogue = Vec::new();
     for correlation in 0..4 {

@@ -85,9 +85,9 @@ impl Codec for RabbitCodec {
                     None => return Progress::Wait,
                 }
             }
-            let whole = frame.whole();
+            let is_cut = stream.is_cut() && (bytes.len() as u64) < frame.whole();
             let begun_ns = stream.time_ns();
-            self.frame(side, &frame, begun_ns, sink);
+            let whole = frame.whole() + self.frame(side, &frame, is_cut, begun_ns, sink);
             let half = self.halves.of(side);
             half.is_sure = true;
             half.frames = half.frames.saturating_add(1);
@@ -114,14 +114,22 @@ impl Codec for RabbitCodec {
 }
 
 impl RabbitCodec {
-    fn frame(&mut self, side: Side, frame: &Frame<'_>, begun_ns: u64, sink: &mut dyn Sink) {
+    /// Reads a frame. Bytes behind it that belong to it too.
+    fn frame(
+        &mut self,
+        side: Side,
+        frame: &Frame<'_>,
+        is_cut: bool,
+        begun_ns: u64,
+        sink: &mut dyn Sink,
+    ) -> u64 {
         let number = frame.channel;
         match frame.kind {
             frame::Kind::Heartbeat => {}
             frame::Kind::Method => {
                 // What was under way is given up.
                 self.halves.of(side).contents.remove(&number);
-                let Some((method, arguments)) = frame.method() else { return };
+                let Some((method, arguments)) = frame.method() else { return 0 };
                 let content = match side {
                     Side::Client => self.client_method(number, method, arguments, begun_ns, sink),
                     Side::Server => self.server_method(number, method, arguments, begun_ns, sink),
@@ -135,7 +143,7 @@ impl RabbitCodec {
             }
             frame::Kind::Header | frame::Kind::Body => {
                 let half = self.halves.of(side);
-                let Some(mut content) = half.contents.remove(&number) else { return };
+                let Some(mut content) = half.contents.remove(&number) else { return 0 };
                 let is_last = match frame.kind {
                     frame::Kind::Header => {
                         frame::properties(frame.content).map(|properties| content.add_properties(&properties))
@@ -144,6 +152,12 @@ impl RabbitCodec {
                 };
                 match is_last {
                     Some(true) => half.ending = Some((number, content)),
+                    // Where the next frames begin was not kept. Senders write a body's frames in one go.
+                    Some(false) if is_cut => {
+                        let rest = content.rest_in_frames(u64::from(frame.length));
+                        half.ending = Some((number, content));
+                        return rest;
+                    }
                     Some(false) => {
                         half.contents.insert(number, content);
                     }
@@ -151,6 +165,7 @@ impl RabbitCodec {
                 }
             }
         }
+        0
     }
 
     fn channel(&mut self, number: u16) -> Option<&mut Channel> {

@@ -1,6 +1,6 @@
 //! A message on its way: a method, its properties, its body.
 
-use super::frame::Properties;
+use super::frame::{FRAME_BYTES, Properties};
 use crate::{Attribute, Method};
 
 /// A trace context that is longer is none.
@@ -62,6 +62,13 @@ impl Content {
         let (_, left) = self.body.as_mut()?;
         *left = left.checked_sub(bytes)?;
         Some(*left == 0)
+    }
+
+    /// Bytes that the rest of the body takes in frames that are as long as the one before.
+    pub(super) fn rest_in_frames(&self, frame_bytes: u64) -> u64 {
+        let left = self.body.map_or(0, |(_, left)| left);
+        let frames = left.div_ceil(frame_bytes.max(1));
+        left.saturating_add(frames.saturating_mul(FRAME_BYTES))
     }
 
     /// What metrics tell apart.

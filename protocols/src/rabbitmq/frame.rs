@@ -7,6 +7,9 @@ const END_MARK: u8 = 0xce;
 /// Type, channel and length.
 const PREFIX_BYTES: usize = 7;
 
+/// What a frame has around its content.
+pub(super) const FRAME_BYTES: u64 = PREFIX_BYTES as u64 + 1;
+
 /// The class and number of a method.
 pub(super) type Method = (u16, u16);
 
@@ -93,7 +96,7 @@ pub(super) fn next(bytes: &[u8]) -> Next<'_> {
 impl<'bytes> Frame<'bytes> {
     /// Bytes of all of it.
     pub(super) fn whole(&self) -> u64 {
-        PREFIX_BYTES as u64 + u64::from(self.length) + 1
+        FRAME_BYTES + u64::from(self.length)
     }
 
     /// Whether its end mark is there, and right.

@@ -220,9 +220,12 @@ fn bodies_far_beyond_what_is_kept_are_passed_over() {
     };
     let dialogue =
         with_opening([client(large("one")), client(large("two")), client(publish(2, "three", "k", b"x"))]);
-    let playing = Playing { call_bytes: 16_384, ..Playing::default() };
     let expected = ["publish one ok", "publish two ok", "publish three ok"];
-    assert_eq!(playing.told(&DEFINITION, &dialogue).short(), expected);
+    for kept_bytes in [256, 4096, usize::MAX] {
+        let playing = Playing { kept_bytes, call_bytes: 16_384, ..Playing::default() };
+        let told = playing.told(&DEFINITION, &dialogue);
+        assert_eq!(told.short(), expected, "{kept_bytes} bytes kept");
+    }
     // A message in one frame, kept in part.
     let arguments = [&[0, 0][..], &short_text("one"), &short_text("k"), &[0]].concat();
     let single = [method(1, 60, 40, &arguments), content(1, &body, 300_000)].concat();

@@ -133,7 +133,7 @@ impl<'bytes> Frame<'bytes> {
     }
 }
 
-/// The arguments of a method, one after the other; none when they end.
+/// The arguments of a method, one after the other; none from where they end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arguments<'bytes> {
     rest: &'bytes [u8],
@@ -141,9 +141,7 @@ pub(super) struct Arguments<'bytes> {
 
 impl<'bytes> Arguments<'bytes> {
     fn array<const COUNT: usize>(&mut self) -> Option<[u8; COUNT]> {
-        let (taken, rest) = self.rest.split_first_chunk()?;
-        self.rest = rest;
-        Some(*taken)
+        self.take(COUNT)?.try_into().ok()
     }
 
     /// Eight bits.
@@ -174,7 +172,11 @@ impl<'bytes> Arguments<'bytes> {
     }
 
     fn take(&mut self, length: usize) -> Option<&'bytes [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(length)?;
+        // Behind what was not kept there is nothing.
+        let Some((taken, rest)) = self.rest.split_at_checked(length) else {
+            self.rest = &[];
+            return None;
+        };
         self.rest = rest;
         Some(taken)
     }

@@ -249,10 +249,7 @@ impl MemcachedCodec {
                     Reply::Meta { opaque, .. } => opaque.map(hash),
                     _ => None,
                 };
-                let place = match self.place(|one| one.is_answered_by(answer, opaque)) {
-                    Ok(place) => place,
-                    Err(()) => return Some(Progress::Lost),
-                };
+                let Ok(place) = self.place_of(answer, opaque) else { return Some(Progress::Lost) };
                 let is_error = answer == Answer::Error;
                 let code = line.split(|byte| *byte == b' ').next().filter(|_| is_error);
                 self.reply.last = Some(Outcome {
@@ -310,6 +307,15 @@ impl MemcachedCodec {
         }
         stream.skip(skip);
         None
+    }
+
+    /// Errors do not say what they answer. Quiet commands seldom fail, so it is the first one that is not quiet.
+    fn place_of(&self, answer: Answer, opaque: Option<u64>) -> Result<Option<usize>, ()> {
+        let is_it = |one: &Expected| one.is_answered_by(answer, opaque);
+        if answer == Answer::Error && self.expected.iter().any(|one| !one.is_quiet) {
+            return self.place(|one| !one.is_quiet && is_it(one));
+        }
+        self.place(is_it)
     }
 
     /// The place of what is answered: behind quiet ones only. None if nothing is expected, an error if it does not fit.

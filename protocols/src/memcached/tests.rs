@@ -157,6 +157,18 @@ fn quiet_meta_commands_end_with_what_follows_them() {
 }
 
 #[test]
+fn an_error_behind_quiet_commands_is_that_of_the_first_that_is_not_quiet() {
+    // As memcached 1.6.18 answers it.
+    let dialogue = [
+        client("ms a 3 q\r\nabc\r\nmg b v q O1\r\nincr a 1\r\nmn\r\n"),
+        server("CLIENT_ERROR cannot increment or decrement non-numeric value\r\nMN\r\n"),
+    ];
+    let told = told(&DEFINITION, &dialogue);
+    assert_eq!(told.short(), ["ms ok", "mg ok", "incr failed", "mn ok"]);
+    assert_eq!(told.unpaired.total(), 0);
+}
+
+#[test]
 fn binary_messages_are_paired_also_when_quiet_ones_are_not_answered() {
     let dialogue = [
         client(

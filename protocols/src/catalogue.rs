@@ -9,6 +9,7 @@ pub static ALL: &[&Definition] = &[
     &crate::dns::DEFINITION,
     &crate::dubbo::DEFINITION,
     &crate::foundationdb::DEFINITION,
+    &crate::http::DEFINITION,
     &crate::kafka::DEFINITION,
     &crate::memcached::DEFINITION,
     &crate::mongodb::DEFINITION,

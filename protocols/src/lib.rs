@@ -22,6 +22,7 @@ mod scan;
 mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod text_secrets;
 pub mod tls;
 mod unpack;
 
@@ -30,6 +31,7 @@ mod clickhouse;
 mod dns;
 mod dubbo;
 mod foundationdb;
+mod http;
 mod kafka;
 mod memcached;
 mod mongodb;

@@ -139,8 +139,8 @@ pub(crate) struct Pairing {
     wants_details: bool,
     /// After a gap: turns that are still to come before the order of responses is trusted.
     distrust: u32,
-    /// Meanwhile: requests seen that are not answered, if nothing else was in flight.
-    outstanding: u64,
+    /// Meanwhile: when the requests began that were seen and are not answered, if nothing else was in flight.
+    outstanding: VecDeque<u64>,
 }
 
 impl Pairing {
@@ -151,7 +151,7 @@ impl Pairing {
             unpaired: Unpaired::default(),
             wants_details,
             distrust: 0,
-            outstanding: 0,
+            outstanding: VecDeque::new(),
         }
     }
 
@@ -168,6 +168,7 @@ impl Pairing {
         let details = self.pending.iter().filter_map(|pending| pending.details.as_ref());
         let of_details: usize = details.map(|details| 64 + 48 * details.attributes.len()).sum();
         self.pending.capacity() * size_of::<Pending>()
+            + self.outstanding.capacity() * size_of::<u64>()
             + self.done.capacity() * size_of::<Exchange>()
             + of_details
     }
@@ -180,7 +181,7 @@ impl Pairing {
         self.unpaired.requests_gap += gone as u64;
         // Of those some may be answered yet.
         self.distrust = TURNS_TO_TRUST;
-        self.outstanding = 0;
+        self.outstanding.clear();
     }
 
     /// Ends all that waits: the connection is over.
@@ -198,7 +199,7 @@ impl Pairing {
         if over.iter().any(|pending| pending.key == Key::Order) {
             // Its response would be taken for that of the next one.
             self.distrust = TURNS_TO_TRUST;
-            self.outstanding = 0;
+            self.outstanding.clear();
         }
         self.done.extend(over.into_iter().map(|pending| pending.ended(Ending::TimedOut, now_ns)));
     }
@@ -213,17 +214,19 @@ impl Pairing {
     }
 
     /// Whether a request in order is to be left alone, since responses to lost ones may be under way.
-    fn distrusts_request(&mut self) -> bool {
+    fn distrusts_request(&mut self, begun_ns: u64) -> bool {
         if self.distrust == 0 {
             return false;
         }
-        if self.outstanding == 0 {
+        if self.outstanding.is_empty() {
             self.distrust -= 1;
             if self.distrust == 0 {
                 return false;
             }
         }
-        self.outstanding += 1;
+        if self.outstanding.len() < MAX_IN_FLIGHT {
+            self.outstanding.push_back(begun_ns);
+        }
         self.unpaired.requests_gap += 1;
         true
     }
@@ -266,7 +269,7 @@ impl Pending {
 
 impl crate::Sink for Pairing {
     fn request(&mut self, request: &Request<'_>) {
-        if request.key == Key::Order && self.distrusts_request() {
+        if request.key == Key::Order && self.distrusts_request(request.begun_ns) {
             return;
         }
         if let Key::Id(_) | Key::Slot(_) = request.key
@@ -278,7 +281,7 @@ impl crate::Sink for Pairing {
             self.unpaired.requests_limit += 1;
             if request.key == Key::Order {
                 self.lost();
-                self.outstanding = 1;
+                self.outstanding.push_back(request.begun_ns);
             }
             return;
         }
@@ -306,13 +309,13 @@ impl crate::Sink for Pairing {
 
     fn response(&mut self, response: &Response<'_>) {
         if response.key == Key::Order && self.distrust > 0 {
-            match self.outstanding.checked_sub(1) {
-                Some(left) => self.outstanding = left,
-                // One more than was asked for: it belongs to a lost request. The turns begin anew.
-                None => {
-                    self.distrust = TURNS_TO_TRUST;
-                    self.unpaired.responses += 1;
-                }
+            // One more than was asked for, or one that began before what it would answer, belongs to a lost request.
+            // The turns begin anew.
+            if self.outstanding.front().is_some_and(|begun_ns| *begun_ns <= response.first_ns) {
+                self.outstanding.pop_front();
+            } else {
+                self.distrust = TURNS_TO_TRUST;
+                self.unpaired.responses += 1;
             }
             return;
         }

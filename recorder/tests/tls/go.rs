@@ -192,3 +192,79 @@ fn a_go_program_without_names_of_sections_is_searched_for_its_tables() {
         assert_eq!(only_points(&program), expected);
     }
 }
+
+/// Both ends of a connection in one program; it waits for a line first.
+const TALKER: &str = r#"package main
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"math/big"
+	"os"
+)
+
+func check(err error) {
+	if err != nil {
+		println(err.Error())
+		os.Exit(1)
+	}
+}
+
+func main() {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	check(err)
+	certificate := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	bufio.NewReader(os.Stdin).ReadString('\n')
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}})
+	check(err)
+	done := make(chan bool)
+	go func() {
+		connection, err := listener.Accept()
+		check(err)
+		for index := 0; index < 100; index++ {
+			bytes := make([]byte, 10+index)
+			_, err := io.ReadFull(connection, bytes)
+			check(err)
+			_, err = connection.Write(append(bytes, bytes...))
+			check(err)
+		}
+		done <- true
+	}()
+	connection, err := tls.Dial("tcp", listener.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+	check(err)
+	for index := 0; index < 100; index++ {
+		_, err := connection.Write(make([]byte, 10+index))
+		check(err)
+		_, err = io.ReadFull(connection, make([]byte, 20+2*index))
+		check(err)
+	}
+	<-done
+}
+"#;
+
+/// A program, which is there as long as this is.
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    _project: Project,
+}
+
+/// Programs that talk, with symbols and without.
+pub(crate) fn talkers() -> Vec<Program> {
+    let mut programs = Vec::new();
+    for go in compilers() {
+        for flags in [&[][..], &["-ldflags=-s -w"], &["-ldflags=-s -w", "-buildmode=pie"]] {
+            let project = Project::new(&go, &[("main.go", TALKER)]);
+            let path = project.build("talker", &[], flags);
+            programs.push(Program { path, _project: project });
+        }
+    }
+    programs
+}

@@ -1,9 +1,18 @@
 //! rustls, by the names that the compiler gives to functions of a crate with its modules.
 
+use std::io::{self, BufRead, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use aftertrace_recorder::tls::points::{Points, Role, Stack};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned, crypto::ring,
+};
 
 use super::binutils::{disassemble, find};
 use super::build::{run, write};
@@ -108,5 +117,66 @@ fn functions_of_rustls_are_found_under_old_and_new_names() {
         }
         let write = &points.functions[1].name;
         assert!(write.contains("PlaintextSink"), "what the writer calls is probed: {write}");
+    }
+}
+
+/// The name of the test that is a program with rustls.
+pub(crate) const TALKER: &str = "rust::both_ends_of_a_connection_talk";
+
+#[test]
+#[ignore = "is started by another test, which looks at it"]
+fn both_ends_of_a_connection_talk() {
+    let path = std::env::var_os("CERTIFICATE").unwrap();
+    io::stdin().lock().read_line(&mut String::new()).unwrap();
+    let certificate = CertificateDer::from_pem_file(&path).unwrap();
+    let key = PrivateKeyDer::from_pem_file(&path).unwrap();
+    let provider = Arc::new(ring::default_provider());
+    let server =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let server = server.unwrap().with_no_client_auth().with_single_cert(vec![certificate.clone()], key);
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let client = client.with_root_certificates(roots).with_no_client_auth();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = std::thread::spawn(move || {
+        let connection = ServerConnection::new(Arc::new(server.unwrap())).unwrap();
+        serve(StreamOwned::new(connection, listener.accept().unwrap().0));
+    });
+    let name = ServerName::try_from("localhost").unwrap();
+    let connection = ClientConnection::new(Arc::new(client), name).unwrap();
+    let mut stream = StreamOwned::new(connection, TcpStream::connect(address).unwrap());
+    for index in 0..100 {
+        stream.write_all(&vec![b'x'; 10 + index]).unwrap();
+        take(&mut stream, 20 + 2 * index);
+    }
+    serving.join().unwrap();
+}
+
+fn serve(mut stream: StreamOwned<ServerConnection, TcpStream>) {
+    for index in 0..100 {
+        let mut bytes = vec![0; 10 + index];
+        stream.read_exact(&mut bytes).unwrap();
+        stream.write_all(&[bytes.clone(), bytes].concat()).unwrap();
+    }
+}
+
+/// Reads as asynchronous programs do: without copying.
+fn take(stream: &mut StreamOwned<ClientConnection, TcpStream>, count: usize) {
+    let mut got = 0;
+    while got < count {
+        let available = match stream.conn.reader().into_first_chunk() {
+            Ok(chunk) => chunk.len(),
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                stream.conn.read_tls(&mut stream.sock).unwrap();
+                stream.conn.process_new_packets().unwrap();
+                continue;
+            }
+        };
+        let taken = available.min(count - got);
+        stream.conn.reader().consume(taken);
+        got += taken;
     }
 }

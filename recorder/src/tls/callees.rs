@@ -8,11 +8,11 @@ use std::ops::{ControlFlow, Range};
 
 use object::LittleEndian;
 use object::elf::{R_AARCH64_GLOB_DAT, R_AARCH64_JUMP_SLOT, R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT};
-use object::elf::{Rela64, SHN_UNDEF, SHT_DYNSYM, SHT_RELA, Sym64};
+use object::elf::{Rela64, SHN_UNDEF, SHT_DYNSYM, Sym64};
 
 use super::image::{Image, Machine};
 use super::points::NoPoints;
-use super::{code, unwind};
+use super::{code, relocations, unwind};
 
 const LE: LittleEndian = LittleEndian;
 /// The functions in question have some hundreds of bytes, in Go some thousands.
@@ -29,18 +29,33 @@ const STUB_BYTES: u64 = 16;
 pub(super) struct Ways {
     /// Return instructions of the function itself, and of those that it ends in a jump to.
     pub(super) returns: BTreeSet<u64>,
-    /// Whether it returns by itself somewhere.
-    pub(super) has_own_returns: bool,
     /// Jumps that lead to where nobody knows.
     pub(super) exits_unseen: BTreeSet<u64>,
     /// The functions that it calls, and those that it ends in a jump to.
     pub(super) calls: BTreeSet<u64>,
 }
 
-/// Follows the function with these bounds.
-pub(super) fn follow(image: &Image<'_>, stubs: &Stubs, function: Range<u64>) -> Result<Ways, NoPoints> {
+/// Follows the function with these bounds, and on to where its jumps through a pointer lead to, and the jumps of that.
+pub(super) fn follow(
+    image: &Image<'_>,
+    stubs: &Stubs,
+    function: Range<u64>,
+    continues: &[u64],
+) -> Result<Ways, NoPoints> {
+    let mut ways = follow_one(image, stubs, function)?;
+    for next in continues {
+        let bounds = unwind::bounds(image, *next).filter(|bounds| bounds.start == *next);
+        let more = bounds.and_then(|bounds| follow_one(image, stubs, bounds).ok());
+        let Some(more) = more.filter(|_| !ways.exits_unseen.is_empty()) else { break };
+        ways.returns.extend(more.returns);
+        ways.exits_unseen = more.exits_unseen;
+    }
+    Ok(ways)
+}
+
+fn follow_one(image: &Image<'_>, stubs: &Stubs, function: Range<u64>) -> Result<Ways, NoPoints> {
     let body = body(image, &function)?;
-    let mut ways = Ways { has_own_returns: !body.returns.is_empty(), ..Ways::default() };
+    let mut ways = Ways::default();
     ways.calls = body.calls.iter().map(|target| stubs.destination(image, *target)).collect();
     ways.returns.extend(&body.returns);
     ways.exits_unseen.extend(&body.jumps_unknown);
@@ -70,7 +85,6 @@ pub(super) fn follow(image: &Image<'_>, stubs: &Stubs, function: Range<u64>) -> 
             ways.exits_unseen.insert(at);
             continue;
         }
-        ways.has_own_returns |= is_part && !body.returns.is_empty();
         ways.returns.extend(&body.returns);
         ways.exits_unseen.extend(&body.jumps_unknown);
         jumps.extend(body.jumps);
@@ -115,7 +129,7 @@ impl Stubs {
         let Some(symbols) = symbols.filter(|_| !code.is_empty()) else { return Ok(Self { code, pointers }) };
         let mut slots: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
         let mut count = 0;
-        for table in image.sections.iter().filter(|section| section.kind == SHT_RELA && section.bytes > 0) {
+        for table in relocations::tables(image) {
             image.walk_rows::<Rela64<LittleEndian>>(table.range(), |row| {
                 if kinds.contains(&row.r_type(LE, false)) {
                     slots.entry(row.r_sym(LE, false)).or_default().push(row.r_offset.get(LE));

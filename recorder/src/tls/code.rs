@@ -123,6 +123,24 @@ pub(super) fn pointer_of_stub(machine: Machine, bytes: &[u8], address: u64) -> O
     }
 }
 
+/// The address that a function returns which does nothing else.
+pub(super) fn address_returned(machine: Machine, bytes: &[u8], address: u64) -> Option<u64> {
+    if machine != Machine::X86_64 {
+        return None;
+    }
+    let mut decoder = Decoder::with_ip(64, bytes, address, DecoderOptions::NONE);
+    let mut first = decoder.decode();
+    if first.code() == Code::Endbr64 {
+        first = decoder.decode();
+    }
+    let is_all = decoder.decode().mnemonic() == Mnemonic::Ret;
+    match first.code() {
+        Code::Lea_r64_m if is_all && first.is_ip_rel_memory_operand() => Some(first.ip_rel_memory_address()),
+        Code::Mov_r32_imm32 if is_all => Some(u64::from(first.immediate32())),
+        _ => None,
+    }
+}
+
 /// Instructions are words here, so nothing has to be understood but the ways out.
 fn read_aarch64(bytes: &[u8], bounds: Range<u64>) -> Result<Body, NoPoints> {
     if !bounds.start.is_multiple_of(4) || !bytes.len().is_multiple_of(4) {

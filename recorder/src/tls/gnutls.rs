@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use regex::bytes::Regex;
 
 use super::image::Image;
-use super::points::{NoPoints, Points, Role, Stack};
-use super::symbols::{Named, Symbol};
+use super::points::{NoPoints, Points, Role, Stack, assemble};
+use super::symbols::{self, Named, Symbol};
 
 /// The functions.
 pub(super) const FUNCTIONS: &[Named] = &[
@@ -29,7 +29,8 @@ static NODES: LazyLock<Regex> =
 
 /// The probe points.
 pub(super) fn points(image: &Image<'_>, symbols: &[Symbol]) -> Result<Points, NoPoints> {
-    super::symbols::points(image, symbols, FUNCTIONS, Stack::GnuTls, version(image)?)
+    let candidates = symbols::candidates(image, symbols, FUNCTIONS);
+    assemble(image, Stack::GnuTls, version(image)?, candidates)
 }
 
 fn version(image: &Image<'_>) -> Result<Option<String>, NoPoints> {

@@ -16,6 +16,7 @@ pub mod points;
 mod callees;
 mod code;
 mod image;
+mod relocations;
 mod symbols;
 mod unwind;
 

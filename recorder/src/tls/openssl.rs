@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 use regex::bytes::Regex;
 
 use super::image::Image;
-use super::points::{NoPoints, Points, Role, Stack};
-use super::symbols::{Named, Symbol};
+use super::points::{Candidate, NoPoints, Points, Role, Stack, assemble};
+use super::symbols::{self, Named, Symbol};
+use super::{code, relocations};
 
 /// The functions. `SSL_peek` takes nothing from the session, so what it gives comes again.
 pub(super) const FUNCTIONS: &[Named] = &[
@@ -23,6 +24,16 @@ pub(super) const FUNCTIONS: &[Named] = &[
 
 /// Functions that only BoringSSL and its children have.
 pub(super) const BORING: &[&str] = &["SSL_CTX_set_grease_enabled", "SSL_CTX_set_reverify_on_resume"];
+
+/// Functions that return a table of functions.
+///
+/// Up to 1.0.2, `SSL_read` and `SSL_write` end in a jump to the session's `ssl_read` and `ssl_write`, and these can end in
+/// one to its `ssl_read_bytes` and `ssl_write_bytes`. For all versions of TLS over TCP they are the same functions.
+pub(super) const METHODS: &[&str] = &["TLSv1_2_client_method", "TLSv1_client_method"];
+const METHOD_READS: [u64; 2] = [48, 104];
+const METHOD_WRITES: [u64; 2] = [64, 112];
+/// Enough for the one instruction that such a function consists of.
+const METHOD_BYTES: u64 = 16;
 
 /// Constants beyond this are not searched.
 const CONSTANTS_LIMIT_BYTES: u64 = 128 << 20;
@@ -70,10 +81,32 @@ pub(super) fn points(image: &Image<'_>, symbols: &[Symbol]) -> Result<Points, No
             None => version_by_nodes(image)?,
         },
     };
-    let is_there = texts.source.is_some();
-    match super::symbols::points(image, symbols, FUNCTIONS, stack, version) {
-        Err(NoPoints::NotTls) if is_there => Err(NoPoints::Stripped(stack)),
+    let mut candidates = symbols::candidates(image, symbols, FUNCTIONS);
+    if version.as_deref().is_some_and(|version| version.starts_with("OpenSSL 1.0.")) {
+        continue_by_method(image, symbols, &mut candidates);
+    }
+    match assemble(image, stack, version, candidates) {
+        Err(NoPoints::NotTls) if texts.source.is_some() => Err(NoPoints::Stripped(stack)),
         result => result,
+    }
+}
+
+/// Tells where the jumps of reading and writing functions lead to that go through the session's table.
+fn continue_by_method(image: &Image<'_>, symbols: &[Symbol], candidates: &mut [Candidate]) {
+    let method = symbols.iter().find(|symbol| METHODS.contains(&symbol.name.as_str()));
+    let table = method.and_then(|method| {
+        let bytes = image.bytes_at(method.address, METHOD_BYTES).ok()?;
+        code::address_returned(image.machine, &bytes, method.address)
+    });
+    let Some(table) = table else { return };
+    for candidate in candidates {
+        let places: &[u64] = match candidate.role {
+            Role::Read => &METHOD_READS,
+            Role::Write => &METHOD_WRITES,
+            _ => &[],
+        };
+        let pointer = |place: &u64| relocations::pointer_at(image, table.checked_add(*place)?);
+        candidate.continues = places.iter().map_while(pointer).collect();
     }
 }
 

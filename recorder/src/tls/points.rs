@@ -167,6 +167,14 @@ pub(super) struct Candidate {
     pub(super) role: Role,
     pub(super) name: String,
     pub(super) bounds: Range<u64>,
+    /// Where jumps through a pointer lead to: those of the function, then those of what they lead to.
+    pub(super) continues: Vec<u64>,
+}
+
+impl Candidate {
+    pub(super) fn new(role: Role, name: &str, bounds: Range<u64>) -> Self {
+        Self { role, name: name.to_owned(), bounds, continues: Vec::new() }
+    }
 }
 
 /// Finds the probe points of a file, for each TLS implementation in it.
@@ -213,7 +221,7 @@ pub(super) fn assemble(
     let mut skipped = Vec::new();
     for candidate in candidates {
         let ways = if candidate.role.needs_return() {
-            callees::follow(image, &stubs, candidate.bounds.clone())
+            callees::follow(image, &stubs, candidate.bounds.clone(), &candidate.continues)
         } else {
             Ok(Ways::default())
         };
@@ -236,7 +244,7 @@ pub(super) fn assemble(
         .filter(|(candidate, _, ways)| !is_wrapper(candidate, ways))
         .map(|(_, function, _)| function)
         .collect();
-    functions.sort_by(|one, other| (one.role, one.entry_offset).cmp(&(other.role, other.entry_offset)));
+    functions.sort_by_key(|function| (function.role, function.entry_offset));
     if functions.iter().map(|function| 1 + function.return_offsets.len()).sum::<usize>() > PROBES_LIMIT {
         return Err(NoPoints::TooLarge("return instructions"));
     }

@@ -13,7 +13,7 @@ use object::{LittleEndian, U16};
 use regex::bytes::Regex;
 
 use super::image::{Image, Section};
-use super::points::{Candidate, NoPoints, Points, Role, Stack, assemble};
+use super::points::{Candidate, NoPoints, Role};
 use super::{gnutls, go, openssl, rustls, unwind};
 
 /// The longest name that is found; mangled ones of Rust are some hundreds of bytes long.
@@ -41,7 +41,8 @@ pub(super) struct Named {
 static NAMES: LazyLock<Regex> = LazyLock::new(|| {
     let tables = [openssl::FUNCTIONS, gnutls::FUNCTIONS, go::FUNCTIONS];
     let named = tables.into_iter().flatten().map(|function| function.name);
-    let mut names: Vec<String> = named.chain(openssl::BORING.iter().copied()).map(regex::escape).collect();
+    let mut names: Vec<String> =
+        named.chain(openssl::BORING.iter().chain(openssl::METHODS).copied()).map(regex::escape).collect();
     names.extend(rustls::NAMES.iter().map(|(name, _)| (*name).to_owned()));
     Regex::new(&format!(r"(?-u)(?:{})\x00", names.join("|"))).unwrap()
 });
@@ -58,19 +59,13 @@ pub(super) fn functions(image: &Image<'_>) -> Result<Vec<Symbol>, NoPoints> {
     Ok(found.into_iter().map(symbol).collect())
 }
 
-/// The probe points of an implementation whose functions have these names.
-pub(super) fn points(
-    image: &Image<'_>,
-    symbols: &[Symbol],
-    names: &[Named],
-    stack: Stack,
-    version: Option<String>,
-) -> Result<Points, NoPoints> {
-    let candidates = symbols.iter().filter_map(|symbol| {
+/// The functions that have these names.
+pub(super) fn candidates(image: &Image<'_>, symbols: &[Symbol], names: &[Named]) -> Vec<Candidate> {
+    let named = symbols.iter().filter_map(|symbol| {
         let named = names.iter().find(|named| named.name == symbol.name)?;
         Some(candidate(image, symbol, named.role))
     });
-    assemble(image, stack, version, candidates.collect())
+    named.collect()
 }
 
 /// A symbol may have no size; then the tables for unwinding know it.
@@ -79,7 +74,7 @@ pub(super) fn candidate(image: &Image<'_>, symbol: &Symbol, role: Role) -> Candi
         0 => unwind::bounds(image, symbol.address).filter(|bounds| bounds.start == symbol.address),
         bytes => symbol.address.checked_add(bytes).map(|end| symbol.address..end),
     };
-    Candidate { role, name: symbol.name.clone(), bounds: end.unwrap_or(symbol.address..symbol.address) }
+    Candidate::new(role, &symbol.name, end.unwrap_or(symbol.address..symbol.address))
 }
 
 fn read_table(

@@ -118,6 +118,68 @@ fn a_function_that_only_calls_another_is_left_to_that_one() {
     }
 }
 
+/// OpenSSL 1.0.2 in small: the table of a method, and the jumps through it.
+const EARLIER: &str = r#"
+const char version[] = "OpenSSL 1.0.2q  20 Nov 2018";
+typedef int (*function)();
+struct method { int version; function begin[5], read, peek, write, between[4], read_bytes, write_bytes; };
+int state;
+__attribute__((noinline)) int ssl3_read_bytes(char *session) { return state += session[1]; }
+__attribute__((noinline)) int ssl3_write_bytes(char *session) { return state += session[2]; }
+__attribute__((noinline)) int ssl3_read(char *session) {
+    int result = ssl3_read_bytes(session);
+    return result < 0 ? state : result;
+}
+__attribute__((noinline)) int ssl3_write(struct method **session, char *bytes, int size) {
+    if (size == 0) return state;
+    return (*session)->write_bytes(session, bytes, size);
+}
+static const struct method table = { 0x303, {}, ssl3_read, 0, ssl3_write, {}, ssl3_read_bytes, ssl3_write_bytes };
+const struct method *TLSv1_2_client_method(void) { return &table; }
+int SSL_read(struct method **session, char *bytes, int size) {
+    if (size < 0) return -1;
+    return (*session)->read(session, bytes, size);
+}
+int SSL_write(struct method **session, char *bytes, int size) {
+    if (size < 0) return -1;
+    return (*session)->write(session, bytes, size);
+}"#;
+
+#[test]
+fn early_functions_are_followed_through_the_table_of_the_protocol() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = write(directory.path(), "earlier.c", EARLIER);
+    let file = directory.path().join("libssl.so");
+    // With symbols that others can replace, with such that they cannot, and in a program at one address.
+    for options in [
+        ["-fPIC", "-shared"],
+        ["-fPIC", "-shared -Wl,-Bsymbolic"],
+        ["-fno-pie", "-no-pie -nostdlib -Wl,-e,SSL_read"],
+    ] {
+        let mut command = Command::new("gcc");
+        command
+            .args(["-O2", "-w", "-fno-inline", "-fno-ipa-cp", "-fno-ipa-icf"])
+            .arg(options[0])
+            .args(options[1].split(' '));
+        run(command.arg("-o").arg(&file).arg(&source));
+        let returns = |names: &[&str]| -> Vec<u64> {
+            let mut returns: Vec<u64> =
+                names.iter().flat_map(|name| disassemble(&file, name).returns).collect();
+            returns.sort_unstable();
+            returns
+        };
+        let points = find(&file).unwrap();
+        let (read, write) = (only(&points[0], Role::Read), only(&points[0], Role::Write));
+        assert_eq!(read.return_offsets, returns(&["SSL_read", "ssl3_read"]), "{options:?}");
+        assert_eq!(
+            write.return_offsets,
+            returns(&["SSL_write", "ssl3_write", "ssl3_write_bytes"]),
+            "{options:?}"
+        );
+        assert_eq!((read.exits_unseen.len(), write.exits_unseen.len()), (0, 0), "{options:?}");
+    }
+}
+
 #[test]
 fn a_part_that_the_compiler_moved_away_and_a_function_at_the_end_are_followed() {
     let directory = tempfile::tempdir().unwrap();
@@ -157,6 +219,33 @@ int SSL_write(char *session, char *bytes, int size) {
         *write,
         "the same without a table for debugging"
     );
+}
+
+#[test]
+fn aarch64_code_is_followed_as_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = write(directory.path(), "later.c", LATER);
+    let file = directory.path().join("libssl.so");
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap();
+    let sysroot = PathBuf::from(String::from_utf8(sysroot.stdout).unwrap().trim());
+    let linker = sysroot.join("lib/rustlib/x86_64-unknown-linux-gnu/bin/gcc-ld/ld.lld");
+    let clangs = ["clang-19", "clang", "clang-18", "clang-17", "clang-16", "clang-15", "clang-14"];
+    let clang = clangs.iter().find(|clang| Command::new(clang).arg("--version").output().is_ok()).unwrap();
+    let mut command = Command::new(clang);
+    command.args(["--target=aarch64-unknown-linux-gnu", "-shared", "-nostdlib", "-fPIC", "-O2"]);
+    run(command.arg(format!("--ld-path={}", linker.display())).arg("-o").arg(&file).arg(&source));
+    let points = find(&file).unwrap();
+    // The jump to SSL_write_ex2 and the call of SSL_read go through stubs.
+    let names: Vec<&str> = points[0].functions.iter().map(|function| function.name.as_str()).collect();
+    assert_eq!(names, ["SSL_read", "SSL_write_ex2"], "{points:?}");
+    let bytes = std::fs::read(&file).unwrap();
+    for function in &points[0].functions {
+        assert_eq!(function.exits_unseen, Vec::<u64>::new());
+        assert!(!function.return_offsets.is_empty());
+        for at in &function.return_offsets {
+            assert_eq!(bytes[*at as usize..][..4], [0xc0, 0x03, 0x5f, 0xd6], "ret");
+        }
+    }
 }
 
 #[test]

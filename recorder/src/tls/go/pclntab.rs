@@ -13,15 +13,13 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::LazyLock;
 
-use object::LittleEndian;
-use object::elf::{R_AARCH64_RELATIVE, R_X86_64_RELATIVE, Rela64, SHT_RELA};
 use regex::bytes::Regex;
 
-use crate::tls::image::{Image, Machine, Section, number, u32_at, u64_at};
+use crate::tls::image::{Image, number, u32_at, u64_at};
 use crate::tls::points::{Candidate, NoPoints};
+use crate::tls::relocations;
 use crate::tls::symbols::Named;
 
-const LE: LittleEndian = LittleEndian;
 const SECTIONS: &[&str] = &[".gopclntab", ".data.rel.ro.gopclntab"];
 const MAGIC_116: u32 = 0xffff_fffa;
 const MAGIC_118: u32 = 0xffff_fff0;
@@ -84,7 +82,7 @@ pub(super) fn functions(image: &Image<'_>, names: &[Named]) -> Result<Vec<Candid
                 if found.len() == FOUND_LIMIT {
                     return Err(NoPoints::Malformed("one name for many functions"));
                 }
-                found.push(Candidate { role: named.role, name: named.name.to_owned(), bounds });
+                found.push(Candidate::new(named.role, named.name, bounds));
             }
         }
         Ok(())
@@ -184,9 +182,10 @@ fn name_places<'a>(
 fn code_start(image: &Image<'_>, table: &Table) -> Result<u64, NoPoints> {
     let first = u64::from(u32_at(&image.bytes(table.functions, 4)?, 0).unwrap_or_default());
     let functions = table.address.saturating_add(table.functions - table.offset);
-    let relocations = Relocations::pointing_to(image, table.address)?;
-    let start = relocations.places.iter().chain(&pointers_to(image, table.address)?).find_map(|module| {
-        let word = |at: u64| relocations.word(image, module.checked_add(at)?);
+    let mut places = relocations::places_of(image, table.address, PLACES_LIMIT)?;
+    places.extend(pointers_to(image, table.address)?);
+    let start = places.iter().find_map(|module| {
+        let word = |at: u64| relocations::pointer_at(image, module.checked_add(at)?);
         // That the module is this table's is proven by what else it tells of it.
         let is_module = word(MODULE_FUNCTIONS)? == functions
             && word(MODULE_FUNCTIONS + 8)? == table.count + 1
@@ -212,66 +211,6 @@ fn pointers_to(image: &Image<'_>, address: u64) -> Result<Vec<u64>, NoPoints> {
         })?;
     }
     Ok(found)
-}
-
-/// Pointers that the loader puts in.
-struct Relocations<'a> {
-    tables: Vec<&'a Section>,
-    /// Where those go that point to what was asked for.
-    places: Vec<u64>,
-    kind: u32,
-}
-
-impl<'a> Relocations<'a> {
-    fn pointing_to(image: &'a Image<'_>, address: u64) -> Result<Self, NoPoints> {
-        let kind = match image.machine {
-            Machine::X86_64 => R_X86_64_RELATIVE,
-            Machine::Aarch64 => R_AARCH64_RELATIVE,
-        };
-        let tables: Vec<&Section> =
-            image.sections.iter().filter(|section| section.kind == SHT_RELA && section.bytes > 0).collect();
-        let mut relocations = Self { tables, places: Vec::new(), kind };
-        let mut places = Vec::new();
-        relocations.walk(image, |place, target| {
-            if target == address && places.len() < PLACES_LIMIT {
-                places.push(place);
-            }
-            ControlFlow::Continue(())
-        })?;
-        relocations.places = places;
-        Ok(relocations)
-    }
-
-    /// The word at an address, after relocation.
-    fn word(&self, image: &Image<'_>, address: u64) -> Option<u64> {
-        let mut relocated = None;
-        self.walk(image, |place, target| {
-            if place != address {
-                return ControlFlow::Continue(());
-            }
-            relocated = Some(target);
-            ControlFlow::Break(())
-        })
-        .ok()?;
-        relocated.or_else(|| image.word_at(address).ok())
-    }
-
-    fn walk(
-        &self,
-        image: &Image<'_>,
-        mut visit: impl FnMut(u64, u64) -> ControlFlow<()>,
-    ) -> Result<(), NoPoints> {
-        for table in &self.tables {
-            image.walk_rows::<Rela64<LittleEndian>>(table.range(), |row| {
-                if row.r_type(LE, false) == self.kind {
-                    visit(row.r_offset.get(LE), row.r_addend.get(LE).cast_unsigned())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            })?;
-        }
-        Ok(())
-    }
 }
 
 /// A piece of the file that is read ahead.

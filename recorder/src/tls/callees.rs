@@ -55,8 +55,8 @@ pub(super) fn follow(
 
 fn follow_one(image: &Image<'_>, stubs: &Stubs, function: Range<u64>) -> Result<Ways, NoPoints> {
     let body = body(image, &function)?;
-    let mut ways = Ways::default();
-    ways.calls = body.calls.iter().map(|target| stubs.destination(image, *target)).collect();
+    let calls = body.calls.iter().map(|target| stubs.destination(image, *target)).collect();
+    let mut ways = Ways { calls, ..Ways::default() };
     ways.returns.extend(&body.returns);
     ways.exits_unseen.extend(&body.jumps_unknown);
     let mut pieces = vec![function.clone()];

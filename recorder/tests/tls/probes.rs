@@ -245,7 +245,7 @@ process.stdin.once("data", () => {
 "#;
 
 #[test]
-fn node_calls_the_openssl_in_it_as_often_as_it_sends() {
+fn node_calls_openssl_as_often_as_it_sends() {
     if skipped() {
         return;
     }

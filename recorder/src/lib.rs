@@ -13,4 +13,5 @@ pub mod record;
 pub mod sequencer;
 pub mod serve;
 pub mod sources;
+pub mod tls;
 pub mod trace;

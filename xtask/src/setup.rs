@@ -150,6 +150,33 @@ const TOOLS: &[Tool] = &[
         purpose: Purpose::Test,
     },
     Tool { programs: &["promtool"], package: "prometheus", why: "checks metrics", purpose: Purpose::Test },
+    Tool { programs: &["objdump"], package: "binutils", why: "is compared with", purpose: Purpose::Test },
+    Tool {
+        programs: &["go"],
+        package: "golang-go",
+        why: "builds programs for tests",
+        purpose: Purpose::Test,
+    },
+    Tool { programs: &["node"], package: "nodejs", why: "a program with TLS", purpose: Purpose::Test },
+    Tool { programs: &["python3"], package: "python3", why: "a program with TLS", purpose: Purpose::Test },
+    Tool {
+        programs: &["gnutls-cli"],
+        package: "gnutls-bin",
+        why: "a program with TLS",
+        purpose: Purpose::Test,
+    },
+    Tool {
+        programs: &["/usr/lib/x86_64-linux-gnu/libssl.a"],
+        package: "libssl-dev",
+        why: "is linked into programs for tests",
+        purpose: Purpose::Test,
+    },
+    Tool {
+        programs: &["/usr/lib/x86_64-linux-gnu/android/libssl.so.0"],
+        package: "android-libboringssl",
+        why: "a BoringSSL for tests",
+        purpose: Purpose::Test,
+    },
     Tool { programs: &["perf"], package: "linux-perf", why: "is measured beside", purpose: Purpose::Bench },
     Tool { programs: &["bpftrace"], package: "bpftrace", why: "is measured beside", purpose: Purpose::Bench },
 ];

@@ -1,10 +1,11 @@
-//! Blanks what names say is secret in text: headers, query parameters, forms, JSON members, user information in URLs.
+//! Blanks what names say is secret in text: headers, query parameters, forms, JSON members, user information in URLs,
+//! and lines that log in.
 //!
 //! It reads byte by byte and remembers where it is, so that it matters neither where calls end nor what a header or a body
 //! is. Bytes that follow a hole may be the rest of a secret whose name is not known, so they are blanked up to the end
 //! of the line.
 
-use crate::BLANK;
+use crate::{BLANK, PerSide, Redactor, Side};
 
 /// Of a name, remembered.
 const MAX_NAME_BYTES: usize = 64;
@@ -34,6 +35,9 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
     NAMES.contains(&name) || PARTS.iter().any(|part| name.contains(part))
 }
 
+/// Words that begin a line whose rest is a credential, in protocols that people could type.
+const LINES: [&str; 5] = ["auth", "pass", "login", "identify", "authenticate"];
+
 /// Where in a text it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Place {
@@ -55,7 +59,7 @@ enum Place {
 }
 
 /// The state of one direction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TextSecrets {
     place: Place,
     /// The name that was read last, in lower case.
@@ -72,6 +76,22 @@ pub(crate) struct TextSecrets {
     expected: u64,
     /// Part of a line was not kept.
     is_lost: bool,
+}
+
+impl Default for TextSecrets {
+    fn default() -> Self {
+        Self {
+            place: Place::Text,
+            name: Vec::new(),
+            begins_line: false,
+            is_quoted: false,
+            is_over: false,
+            at_line_start: true,
+            slashes: 0,
+            expected: 0,
+            is_lost: false,
+        }
+    }
 }
 
 impl TextSecrets {
@@ -111,7 +131,7 @@ impl TextSecrets {
 
     fn forget(&mut self) {
         let expected = self.expected;
-        *self = Self { expected, at_line_start: true, ..Self::default() };
+        *self = Self { expected, ..Self::default() };
     }
 
     /// Goes on by one byte; whether it is secret.
@@ -235,7 +255,15 @@ impl TextSecrets {
                 self.is_quoted = false;
                 self.at_line_start = false;
             }
-            b' ' | b'\t' => self.is_over = true,
+            b' ' | b'\t' => {
+                let begins = self.begins_line
+                    && !self.is_over
+                    && LINES.iter().any(|word| word.as_bytes() == self.name);
+                if begins {
+                    self.place = Place::Header;
+                }
+                self.is_over = true;
+            }
             _ => {
                 self.name.clear();
                 self.is_quoted = false;
@@ -247,6 +275,18 @@ impl TextSecrets {
 
 fn ends_authority(byte: u8) -> bool {
     matches!(byte, b'/' | b'?' | b'#' | b' ' | b'"' | b'\'' | b'\r' | b'\n' | b'<' | b'>' | b',')
+}
+
+/// For connections of which it is not known what they speak.
+#[derive(Debug, Default)]
+pub(crate) struct TextRedactor {
+    sides: PerSide<TextSecrets>,
+}
+
+impl Redactor for TextRedactor {
+    fn redact(&mut self, side: Side, position: u64, size: u64, bytes: &mut [u8]) -> usize {
+        self.sides.of(side).redact(position, size, bytes)
+    }
 }
 
 /// Whether a request or response begins here, rather than something in the middle of one.
@@ -262,7 +302,7 @@ mod tests {
     fn redacted(text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
         let size = bytes.len() as u64;
-        TextSecrets { at_line_start: true, ..TextSecrets::default() }.redact(0, size, &mut bytes);
+        TextSecrets::default().redact(0, size, &mut bytes);
         String::from_utf8(bytes).unwrap_or_default()
     }
 
@@ -276,6 +316,7 @@ mod tests {
         assert_eq!(redacted(r#"{"password": "a\"b", "user": "c"}"#), r#"{"password": "****", "user": "c"}"#);
         assert_eq!(redacted("Location: http://me:pw@host/x\r\n"), "Location: http://*****@host/x\r\n");
         assert_eq!(redacted("Location: http://host/x@y\r\n"), "Location: http://host/x@y\r\n");
+        assert_eq!(redacted("AUTH x\r\nPASS y\n"), "AUTH *\r\nPASS *\n");
         assert_eq!(redacted("Content-Length: 5\r\nAuthor: me\r\n"), "Content-Length: 5\r\nAuthor: me\r\n");
     }
 }

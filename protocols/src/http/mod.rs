@@ -4,8 +4,8 @@
 
 mod codec;
 mod head;
-mod redactor;
 
+use crate::text_secrets::TextRedactor;
 use crate::{Definition, Recognition, Side, Statement, System, Transport};
 
 /// HTTP/1.x.
@@ -19,7 +19,7 @@ pub(crate) static DEFINITION: Definition = Definition {
     statement: Statement::Plain,
     recognise,
     codec: |_| Box::new(codec::HttpCodec::default()),
-    redactor: Some(|| Box::new(redactor::HttpRedactor::default())),
+    redactor: Some(|| Box::new(TextRedactor::default())),
 };
 
 /// A request line or a status line is HTTP's alone. What is neither may be part of a body.

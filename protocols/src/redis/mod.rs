@@ -37,6 +37,7 @@ fn recognise(side: Side, bytes: &[u8], _size: u64) -> Recognition {
         },
         // Inline commands are for people; one is taken when it is the best known.
         (Side::Client, _) if bytes.starts_with(b"PING\r\n") => Recognition::Likely,
+        (Side::Client, _) if is_command(bytes) => Recognition::Possible,
         (Side::Client, _) => Recognition::No,
         (Side::Server, [b'+' | b'-', text @ ..]) => match text.iter().position(|byte| *byte == b'\r') {
             Some(end) if text.get(end + 1).is_none_or(|byte| *byte == b'\n') => Recognition::Possible,
@@ -54,6 +55,15 @@ fn recognise(side: Side, bytes: &[u8], _size: u64) -> Recognition {
         (Side::Server, [b',' | b'(', ..]) => Recognition::Open,
         (Side::Server, _) => Recognition::No,
     }
+}
+
+/// Whether the first word is a command that people type.
+fn is_command(bytes: &[u8]) -> bool {
+    let end = bytes.iter().position(|byte| matches!(byte, b' ' | b'\r' | b'\n')).unwrap_or(bytes.len());
+    let word = bytes.get(..end).unwrap_or_default();
+    [&b"AUTH"[..], b"HELLO", b"PING", b"INFO", b"SELECT", b"CONFIG", b"ECHO", b"EXISTS", b"INCR", b"DBSIZE"]
+        .iter()
+        .any(|command| command.eq_ignore_ascii_case(word))
 }
 
 enum Header<'bytes> {

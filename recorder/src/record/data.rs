@@ -47,7 +47,7 @@ enum Stage {
     /// It is.
     Known { redactor: Option<Box<dyn Redactor>> },
     /// It is none of the catalogue, or encrypted, and all of it is asked for.
-    Opaque,
+    Opaque { redactor: Box<dyn Redactor> },
     /// As before, and nothing is kept any more.
     Ignored,
 }
@@ -158,11 +158,15 @@ impl Connection {
         config: DataConfig,
     ) -> Option<Keep> {
         let size = u64::from(size);
-        if !matches!(self.stage, Stage::Ignored | Stage::Opaque) && tls::is_record(bytes) {
+        if !matches!(self.stage, Stage::Ignored | Stage::Opaque { .. }) && tls::is_record(bytes) {
             return Some(self.give_up(config));
         }
         match &mut self.stage {
-            Stage::Ignored | Stage::Opaque => None,
+            Stage::Ignored => None,
+            Stage::Opaque { redactor } => {
+                redactor.redact(side, position, size, bytes);
+                None
+            }
             Stage::Known { redactor } => {
                 if let Some(redactor) = redactor {
                     redactor.redact(side, position, size, bytes);
@@ -192,7 +196,7 @@ impl Connection {
     fn give_up(&mut self, config: DataConfig) -> Keep {
         match config.payload {
             Payload::Full => {
-                self.stage = Stage::Opaque;
+                self.stage = Stage::Opaque { redactor: aftertrace_protocols::unknown() };
                 Keep::Bytes(config.kept_bytes())
             }
             Payload::Head | Payload::None | Payload::Off => {
@@ -203,10 +207,15 @@ impl Connection {
     }
 }
 
+/// Name of the redactor for what is not known.
+const UNKNOWN: &str = "unknown";
+
 fn redactors_of(
     candidates: impl Iterator<Item = &'static Definition>,
 ) -> Vec<(&'static str, Box<dyn Redactor>)> {
-    candidates.filter_map(|definition| Some((definition.name, (definition.redactor?)()))).collect()
+    let of_candidates = candidates.filter_map(|definition| Some((definition.name, (definition.redactor?)())));
+    // What they all rule out may still be text.
+    of_candidates.chain([(UNKNOWN, aftertrace_protocols::unknown())]).collect()
 }
 
 fn direction(is_sent: bool) -> Direction {

@@ -148,3 +148,58 @@ fn a_histogram_of_the_rest_goes_on_when_one_more_series_joins_it() {
     let rest = scenario.value(TIMES, &[("destination", "~other")]);
     assert_eq!((shown, rest), (Some(3.0), Some(3.0)));
 }
+
+/// A message of DNS about the A records of `shop.example.com`; with an answer, the address.
+fn dns(id: u16, code: u8, answer: Option<[u8; 4]>, is_response: bool) -> Vec<u8> {
+    let mut message = id.to_be_bytes().to_vec();
+    message.extend([
+        if is_response { 0x81 } else { 1 },
+        code,
+        0,
+        1,
+        0,
+        u8::from(answer.is_some()),
+        0,
+        0,
+        0,
+        0,
+    ]);
+    message.extend(b"\x04shop\x07example\x03com\0\0\x01\0\x01");
+    if let Some(address) = answer {
+        message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+        message.extend(address);
+    }
+    message
+}
+
+fn datagram(direction: Direction, bytes: Vec<u8>) -> Datagram {
+    Datagram {
+        pid: 100,
+        process_start_ns: start_ns(100),
+        direction,
+        local_ip: ip("10.0.0.9"),
+        local_port: 40_000,
+        remote_ip: ip("10.0.0.53"),
+        remote_port: 53,
+        network_namespace: WEB_NAMESPACE,
+        size_bytes: u32::try_from(bytes.len()).unwrap(),
+        payload: Bytes(bytes.into()),
+    }
+}
+
+#[test]
+fn names_that_were_asked_for_are_counted_and_name_the_addresses_that_are_connected_to() {
+    let mut scenario = shop(Config { max_fqdns_per_container: 1, ..Config::default() });
+    for (id, code, answer) in [(1, 0, Some([10, 0, 0, 5])), (2, 3, None)] {
+        scenario.apply(datagram(Direction::Sent, dns(id, 0, None, false)));
+        scenario.apply(datagram(Direction::Received, dns(id, code, answer, true)));
+    }
+    let counted = |status| {
+        let labels = [("request_type", "TypeA"), ("domain", "shop.example.com"), ("status", status)];
+        scenario.value("container_dns_requests_total", &labels)
+    };
+    assert_eq!((counted("ok"), counted("nxdomain")), (Some(1.0), Some(1.0)));
+    assert_eq!(scenario.value("container_dns_requests_duration_seconds_total", &[]), Some(2.0));
+    let names = [("ip", "10.0.0.5"), ("fqdn", "shop.example.com")];
+    assert_eq!(scenario.value("ip_to_fqdn", &names), Some(1.0), "the shop is connected to it");
+}

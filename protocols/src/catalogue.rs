@@ -14,6 +14,7 @@ pub static ALL: &[&Definition] = &[
     &crate::memcached::DEFINITION,
     &crate::mongodb::DEFINITION,
     &crate::nats::DEFINITION,
+    &crate::postgres::DEFINITION,
     &crate::rabbitmq::DEFINITION,
     &crate::redis::DEFINITION,
     &crate::zookeeper::DEFINITION,

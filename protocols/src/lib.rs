@@ -36,6 +36,7 @@ mod kafka;
 mod memcached;
 mod mongodb;
 mod nats;
+mod postgres;
 mod rabbitmq;
 mod redis;
 mod zookeeper;

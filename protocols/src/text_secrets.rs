@@ -54,6 +54,8 @@ enum Place {
     String { escaped: bool },
     /// In a number or word of JSON.
     Word,
+    /// In a string of SQL behind the word for a password.
+    Quoted,
     /// Behind `://`, before a slash.
     Authority,
 }
@@ -135,7 +137,7 @@ impl TextSecrets {
     }
 
     /// Goes on by one byte; whether it is secret.
-    fn reads(&mut self, byte: u8) -> bool {
+    pub(crate) fn reads(&mut self, byte: u8) -> bool {
         match self.place {
             Place::Text => {
                 self.text(byte);
@@ -148,7 +150,7 @@ impl TextSecrets {
                 !matches!(byte, b'\r' | b'\n')
             }
             Place::Parameter => {
-                let is_over = matches!(byte, b'&' | b' ' | b';' | b'"' | b'\r' | b'\n' | b'#');
+                let is_over = matches!(byte, b'&' | b' ' | b';' | b'"' | b'\'' | b'\r' | b'\n' | b'#');
                 if is_over {
                     self.place = Place::Text;
                     self.text(byte);
@@ -187,6 +189,12 @@ impl TextSecrets {
                     self.text(byte);
                 }
                 !is_over
+            }
+            Place::Quoted => {
+                if byte == b'\'' {
+                    self.place = Place::Text;
+                }
+                byte != b'\''
             }
             Place::Authority => {
                 let is_over = byte == b'@' || ends_authority(byte);
@@ -254,6 +262,10 @@ impl TextSecrets {
                 self.name.clear();
                 self.is_quoted = false;
                 self.at_line_start = false;
+            }
+            b'\'' if is_secret_name(std::str::from_utf8(&self.name).unwrap_or_default()) => {
+                self.place = Place::Quoted;
+                self.name.clear();
             }
             b' ' | b'\t' => {
                 let begins = self.begins_line

@@ -154,10 +154,15 @@ INLINE void stream_data(struct sock *sk, struct moved *moved)
 		COUNT(row, filtered);
 		return;
 	}
-	if (moved->direction & FLAG_SENT)
+	if (moved->direction & FLAG_SENT) {
 		end = READ(tcp, write_seq) - connection->write_base;
-	else
-		end = READ(tcp, copied_seq) - connection->read_base;
+	} else {
+		end = READ(tcp, copied_seq);
+		// The FIN counts as a byte, and may be read with the last of them.
+		if ((READ(sk, __sk_common.skc_flags) >> SOCK_DONE_BIT & 1) && end == READ(tcp, rcv_nxt))
+			end--;
+		end -= connection->read_base;
+	}
 	record->connection_id = connection->id;
 	record->sock = sock;
 	record->position = end - moved->behind - moved->size;

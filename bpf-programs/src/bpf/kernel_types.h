@@ -239,6 +239,7 @@ struct tcp_sock {
 	u64 bytes_acked;
 	u32 snd_una;
 	u32 copied_seq;
+	u32 rcv_nxt;
 	u32 write_seq;
 	u32 total_retrans;
 	u32 srtt_us;

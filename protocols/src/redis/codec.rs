@@ -19,6 +19,8 @@ pub(super) struct RedisCodec {
     command: Command,
     reply: Reply,
     silence: Silence,
+    /// Of the reply that goes on, the end cannot be seen: what the server sends is passed over up to the next command.
+    is_deaf: bool,
 }
 
 /// Whether the client asked for no replies.
@@ -133,6 +135,7 @@ impl RedisCodec {
     }
 
     fn asked(&mut self, sink: &mut dyn Sink, last_ns: u64) {
+        self.is_deaf = false;
         let command = &self.command;
         let attributes = [
             Attribute::text("db.operation.name", &command.name),
@@ -181,7 +184,14 @@ impl RedisCodec {
             if let Some(status) = self.reply.last.take() {
                 self.answered(status, stream.last_ns(), sink);
             }
+            if self.is_deaf {
+                stream.skip(stream.bytes().len() as u64 + stream.hole());
+                return Progress::Wait;
+            }
             if stream.bytes().is_empty() {
+                if stream.is_cut() && !self.replies.is_between() && self.ends_unseen(stream, sink) {
+                    continue;
+                }
                 return Progress::Wait;
             }
             if self.replies.is_between() {
@@ -190,10 +200,24 @@ impl RedisCodec {
             let reply = &mut self.reply;
             match self.replies.step(stream, |element| reply.element(element)) {
                 Step::Read => {}
+                Step::Wait if stream.is_cut() && self.ends_unseen(stream, sink) => {}
                 Step::Wait => return Progress::Wait,
                 Step::Foreign => return Progress::Foreign,
             }
         }
+    }
+
+    /// The rest of a reply of many elements was not kept. When nothing else is in flight, this is the answer, and it
+    /// goes on to the next command; otherwise it cannot be told where the next one begins.
+    fn ends_unseen(&mut self, stream: &mut Stream, sink: &mut dyn Sink) -> bool {
+        if sink.in_flight() != 1 || self.reply.kind == 0 {
+            return false;
+        }
+        stream.skip(stream.bytes().len() as u64 + stream.hole());
+        self.replies.reset();
+        self.answered(Status::OK, stream.last_ns(), sink);
+        self.is_deaf = true;
+        true
     }
 
     fn answered(&mut self, status: Status, last_ns: u64, sink: &mut dyn Sink) {

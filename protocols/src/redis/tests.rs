@@ -45,6 +45,25 @@ fn values_beyond_what_is_kept_are_passed_over() {
 }
 
 #[test]
+fn a_reply_whose_elements_were_not_all_kept_goes_on_to_the_next_command() {
+    let elements = "$5\r\nvalue\r\n".repeat(1000);
+    let dialogue = [
+        client("*1\r\n$6\r\nLRANGE\r\n"),
+        server(format!("*1000\r\n{elements}")),
+        client("*1\r\n$4\r\nPING\r\n"),
+        server("+PONG\r\n"),
+    ];
+    for call_bytes in [usize::MAX, 1000, 777] {
+        let playing = Playing { kept_bytes: 100, call_bytes, ..Playing::default() };
+        let told = playing.told(&DEFINITION, &dialogue);
+        assert_eq!(
+            (told.short(), told.unpaired.total()),
+            (vec!["LRANGE ok".to_owned(), "PING ok".to_owned()], 0)
+        );
+    }
+}
+
+#[test]
 fn inline_commands_and_nested_replies_are_read() {
     let dialogue = [
         client("PING\r\nEXISTS somekey\r\n"),

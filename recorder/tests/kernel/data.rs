@@ -89,6 +89,20 @@ fn every_call_that_moves_bytes_is_told_with_its_place_in_the_stream() {
 }
 
 #[test]
+fn the_end_of_a_stream_that_is_read_with_its_last_bytes_is_none_of_them() {
+    let Some(mut recording) = Recording::begin() else { return };
+    let (mut client, mut server) = pair();
+    client.write_all(b"first").unwrap();
+    client.write_all(b"last").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    server.read_exact(&mut [0; 5]).unwrap();
+    assert_eq!(server.read(&mut [0; 64]).unwrap(), 4);
+    recording.wait_for(|seen| calls(seen, false, false).len() == 2);
+    let seen = recording.end();
+    assert_eq!(calls(&seen, false, false), [call(0, b"first"), call(5, b"last")]);
+}
+
+#[test]
 fn what_sendfile_and_splice_move_has_a_size_and_no_bytes() {
     let Some(mut recording) = Recording::begin() else { return };
     let (client, mut server) = pair();

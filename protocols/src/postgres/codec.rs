@@ -1,0 +1,307 @@
+//! Reads queries and what comes of them.
+
+use super::statements::{Names, operation};
+use super::{FROM_CLIENT, FROM_SERVER, GSS, PROTOCOL_3, SSL, length, startup};
+use crate::{Attribute, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
+
+/// Of a message's content, looked at.
+const HEAD_BYTES: usize = 2048;
+
+/// What a request's tag says, beside the number of its batch.
+const SIMPLE: u64 = 0;
+const EXECUTE: u64 = 1;
+const PREPARE: u64 = 2;
+const KIND_BITS: u32 = 2;
+
+/// The state of a connection.
+#[derive(Debug, Default)]
+pub(super) struct PostgresCodec {
+    /// A message of the client was read: what follows has types.
+    has_begun: bool,
+    /// The server answers with one byte whether it goes on encrypted.
+    is_asked_for_encryption: bool,
+    database: Vec<u8>,
+    statements: Names,
+    portals: Names,
+    /// Number of the batch that the client writes, up to its Sync.
+    batch: u64,
+    /// Of that batch: when it began, what was prepared, and whether anything is executed.
+    batch_begun_ns: Option<u64>,
+    prepared: Vec<u8>,
+    executes: bool,
+    answer: Answer,
+    /// A message whose end has not come, and what it is.
+    unfinished: Option<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Answer {
+    first_ns: Option<u64>,
+    /// The SQLSTATE of an error.
+    error: Option<Vec<u8>>,
+}
+
+impl Codec for PostgresCodec {
+    fn read(&mut self, side: Side, stream: &mut Stream, sink: &mut dyn Sink) -> Progress {
+        loop {
+            if stream.lacks() > 0 {
+                return Progress::Wait;
+            }
+            if side == Side::Server
+                && let Some(kind) = self.unfinished.take()
+            {
+                self.answered(kind, stream.last_ns(), sink);
+            }
+            let bytes = stream.bytes();
+            if bytes.is_empty() {
+                return Progress::Wait;
+            }
+            if side == Side::Server && self.is_asked_for_encryption {
+                self.is_asked_for_encryption = false;
+                match bytes.first() {
+                    Some(b'N') => stream.skip(1),
+                    // What follows is encrypted, or an error.
+                    Some(b'E') => {}
+                    _ => return Progress::Foreign,
+                }
+                continue;
+            }
+            if side == Side::Client && !self.has_begun {
+                match self.startup(stream) {
+                    Some(Progress::Wait) if stream.bytes().is_empty() => continue,
+                    Some(progress) => return progress,
+                    None => continue,
+                }
+            }
+            let types = if side == Side::Client { FROM_CLIENT } else { FROM_SERVER };
+            let Some((kind, rest)) = bytes.split_first() else { return Progress::Wait };
+            if !types.contains(kind) {
+                return Progress::Foreign;
+            }
+            if rest.len() < 4 {
+                return if stream.is_cut() { Progress::Lost } else { Progress::Wait };
+            }
+            let Some(length) = length(rest) else { return Progress::Foreign };
+            let content = rest.get(4..).unwrap_or_default();
+            let whole = usize::try_from(length - 4).unwrap_or(usize::MAX);
+            let wanted = whole.min(HEAD_BYTES);
+            let is_read = side == Side::Client || *kind == b'E';
+            if is_read && content.len() < wanted && !stream.is_cut() {
+                return Progress::Wait;
+            }
+            let content = content.get(..whole.min(content.len())).unwrap_or_default();
+            let (kind, time_ns) = (*kind, stream.time_ns());
+            match side {
+                Side::Client => self.asked(kind, content, time_ns, sink),
+                Side::Server => {
+                    self.answers(kind, content, time_ns);
+                    self.unfinished = Some(kind);
+                }
+            }
+            stream.skip(1 + length);
+        }
+    }
+
+    fn lost(&mut self, side: Side) {
+        match side {
+            Side::Client => {
+                self.has_begun = true;
+                self.batch_begun_ns = None;
+                self.executes = false;
+                self.batch += 1;
+            }
+            Side::Server => {
+                self.unfinished = None;
+                self.answer = Answer::default();
+            }
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.statements.memory_bytes() + self.portals.memory_bytes() + self.prepared.capacity()
+    }
+}
+
+/// The text up to its zero, and what follows.
+fn text(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    (bytes.get(..end).unwrap_or_default(), bytes.get(end + 1..).unwrap_or_default())
+}
+
+impl PostgresCodec {
+    /// Reads a message without a type. None when there is another one to read.
+    fn startup(&mut self, stream: &mut Stream) -> Option<Progress> {
+        let bytes = stream.bytes();
+        if bytes.len() < 8 {
+            // A type is never 0, a length's first byte always is.
+            if bytes.first() != Some(&0) {
+                self.has_begun = true;
+                return None;
+            }
+            return Some(if stream.is_cut() { Progress::Lost } else { Progress::Wait });
+        }
+        let Some(code) = startup(bytes) else {
+            self.has_begun = true;
+            return None;
+        };
+        let length = length(bytes).unwrap_or_default();
+        if (bytes.len() as u64) < length && !stream.is_cut() {
+            return Some(Progress::Wait);
+        }
+        match code {
+            SSL | GSS => self.is_asked_for_encryption = true,
+            _ => {
+                self.has_begun = true;
+                if code >> 16 == PROTOCOL_3 >> 16 {
+                    let mut rest = bytes.get(8..).unwrap_or_default();
+                    while !rest.is_empty() {
+                        let (name, after) = text(rest);
+                        let (value, after) = text(after);
+                        if name == b"database" || (name == b"user" && self.database.is_empty()) {
+                            self.database = value.to_vec();
+                        }
+                        rest = after;
+                    }
+                }
+            }
+        }
+        stream.skip(length);
+        None
+    }
+
+    fn asked(&mut self, kind: u8, content: &[u8], time_ns: u64, sink: &mut dyn Sink) {
+        match kind {
+            b'Q' => {
+                self.batch += 1;
+                let (query, _) = text(content);
+                self.request(SIMPLE, query, time_ns, sink);
+            }
+            b'F' => {
+                self.batch += 1;
+                self.request(SIMPLE, b"CALL", time_ns, sink);
+            }
+            b'P' => {
+                self.batch_begun_ns.get_or_insert(time_ns);
+                let (name, rest) = text(content);
+                let (query, _) = text(rest);
+                self.statements.set(name, query);
+                self.prepared = query.to_vec();
+            }
+            b'B' => {
+                self.batch_begun_ns.get_or_insert(time_ns);
+                let (portal, rest) = text(content);
+                let (statement, _) = text(rest);
+                let query = self.statements.get(statement).unwrap_or_default().to_vec();
+                self.portals.set(portal, &query);
+            }
+            b'D' => {
+                self.batch_begun_ns.get_or_insert(time_ns);
+            }
+            b'E' => {
+                let (portal, _) = text(content);
+                let query = self.portals.get(portal).unwrap_or_default().to_vec();
+                let begun_ns = if self.executes { time_ns } else { self.batch_begun_ns.unwrap_or(time_ns) };
+                self.executes = true;
+                self.request(EXECUTE, &query, begun_ns, sink);
+            }
+            b'C' => match content.split_first() {
+                Some((b'S', name)) => self.statements.remove(text(name).0),
+                Some((b'P', name)) => self.portals.remove(text(name).0),
+                _ => {}
+            },
+            b'S' => {
+                if let Some(begun_ns) = self.batch_begun_ns.take()
+                    && !self.executes
+                {
+                    let prepared = std::mem::take(&mut self.prepared);
+                    self.request(PREPARE, &prepared, begun_ns, sink);
+                }
+                self.executes = false;
+                self.batch += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn request(&mut self, kind: u64, query: &[u8], begun_ns: u64, sink: &mut dyn Sink) {
+        let tag = self.batch << KIND_BITS | kind;
+        if !sink.wants_details() {
+            sink.request(&Request { tag, ..Request::new(Key::Order, begun_ns) });
+            return;
+        }
+        let operation = if kind == PREPARE { b"PREPARE".to_vec() } else { operation(query) };
+        let all = [
+            Attribute::text("db.operation.name", &operation),
+            Attribute::text("db.query.text", query),
+            Attribute::text("db.namespace", &self.database),
+        ];
+        let said: Vec<Attribute<'_>> =
+            all.into_iter().filter(|one| one.value != crate::Value::Text(b"")).collect();
+        let name = if operation.is_empty() { b"query" } else { operation.as_slice() };
+        sink.request(&Request { tag, name, attributes: &said, ..Request::new(Key::Order, begun_ns) });
+    }
+
+    /// The head of a message of the server.
+    fn answers(&mut self, kind: u8, content: &[u8], time_ns: u64) {
+        // Notices and the like come at any time.
+        if b"NSARKvV".contains(&kind) {
+            return;
+        }
+        self.answer.first_ns.get_or_insert(time_ns);
+        if kind == b'E' {
+            let mut rest = content;
+            let mut code = Vec::new();
+            while let Some((field, after)) = rest.split_first().filter(|(field, _)| **field != 0) {
+                let (value, after) = text(after);
+                if *field == b'C' {
+                    code = value.to_vec();
+                }
+                rest = after;
+            }
+            self.answer.error = Some(code);
+        }
+    }
+
+    /// The end of a message of the server.
+    fn answered(&mut self, kind: u8, last_ns: u64, sink: &mut dyn Sink) {
+        let Some(tag) = sink.pending(Key::Order) else {
+            if kind == b'Z' {
+                self.answer = Answer::default();
+            }
+            return;
+        };
+        let (batch, is_execute) = (tag >> KIND_BITS, tag & ((1 << KIND_BITS) - 1) == EXECUTE);
+        match kind {
+            b'C' | b'I' | b's' if is_execute && self.answer.error.is_none() => self.respond(last_ns, sink),
+            b'E' if is_execute => {
+                self.respond(last_ns, sink);
+                // Up to Sync the server skips all.
+                let is_same = |sink: &dyn Sink| {
+                    sink.pending(Key::Order)
+                        .is_some_and(|tag| tag >> KIND_BITS == batch && tag & 3 == EXECUTE)
+                };
+                while is_same(sink) {
+                    sink.skipped(Key::Order, Status::FAILED, last_ns);
+                }
+            }
+            b'Z' => {
+                if !is_execute {
+                    self.respond(last_ns, sink);
+                }
+                self.answer = Answer::default();
+            }
+            _ => {}
+        }
+    }
+
+    fn respond(&mut self, last_ns: u64, sink: &mut dyn Sink) {
+        let Answer { first_ns, error } = std::mem::take(&mut self.answer);
+        let status = if error.is_some() { Status::FAILED } else { Status::OK };
+        let code = error.unwrap_or_default();
+        let attributes = [Attribute::text("db.response.status_code", &code)];
+        sink.response(&Response {
+            attributes: if code.is_empty() { &[] } else { &attributes },
+            ..Response::new(Key::Order, first_ns.unwrap_or(last_ns), last_ns, status)
+        });
+    }
+}

@@ -7,10 +7,13 @@ const MAX_NAMES: usize = 256;
 /// Of a text, remembered.
 const MAX_TEXT_BYTES: usize = 1024;
 
+/// A name and what it stands for.
+type Named = (Box<[u8]>, Box<[u8]>);
+
 /// Names with what they stand for, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    known: VecDeque<(Box<[u8]>, Box<[u8]>)>,
+    known: VecDeque<Named>,
 }
 
 impl Names {

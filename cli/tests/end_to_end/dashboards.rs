@@ -49,7 +49,7 @@ fn docker_stats(daemon: &Daemon) -> Value {
     let words = ["-sS", "--unix-socket", socket.to_str().unwrap()];
     let text = said(
         "curl",
-        &[&words[..], &["http://docker/containers/work/stats?stream=false&one-shot=true"]].concat(),
+        &[&words[..], &["http://docker/containers/busy/stats?stream=false&one-shot=true"]].concat(),
     );
     serde_json::from_str(&text).unwrap()
 }
@@ -73,7 +73,7 @@ fn queries_of_dashboards_give_what_docker_ss_and_df_say_of_a_container() {
     let daemon = Daemon::start(directory.path()).unwrap();
     daemon.import_busybox(IMAGE).unwrap();
     let host = daemon.host();
-    let words = ["--container", "^/docker/work$", "--interval", "500ms", "--sweep-interval", "500ms"];
+    let words = ["--container", "^/docker/busy$", "--interval", "500ms", "--sweep-interval", "500ms"];
     let words = [&words[..], &["--min-container-age", "0s"]].concat();
     let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
     let serving = Serving::start_with(&words, false, &[("DOCKER_HOST", &host)]);
@@ -85,7 +85,7 @@ fn queries_of_dashboards_give_what_docker_ss_and_df_say_of_a_container() {
         "run",
         "-d",
         "--name",
-        "work",
+        "busy",
         "--network",
         "none",
         "--memory",
@@ -96,7 +96,7 @@ fn queries_of_dashboards_give_what_docker_ss_and_df_say_of_a_container() {
         &volume,
     ];
     daemon.docker(&[&run[..], &[IMAGE, "/bin/busybox", "sh", "-c", WORK]].concat()).unwrap();
-    let of = |name: &str| format!("{name}{{container_id=\"/docker/work\"}}");
+    let of = |name: &str| format!("{name}{{container_id=\"/docker/busy\"}}");
 
     // CPU and memory: the runtime's account.
     prometheus.value(&of("container_info"), |value| value == 1.0);
@@ -108,7 +108,7 @@ fn queries_of_dashboards_give_what_docker_ss_and_df_say_of_a_container() {
     let after = docker_stats(&daemon);
     assert!(used <= cpu_seconds(&after), "{used} s of CPU, {} s says Docker", cpu_seconds(&after));
     prometheus.value(
-        "sum(rate(container_resources_cpu_usage_seconds_total{container_id=\"/docker/work\"}[5s]))",
+        "sum(rate(container_resources_cpu_usage_seconds_total{container_id=\"/docker/busy\"}[5s]))",
         about(0.5, 0.5),
     );
     prometheus.value(&of("container_resources_memory_limit_bytes"), |value| value == f64::from(64 << 20));
@@ -117,10 +117,10 @@ fn queries_of_dashboards_give_what_docker_ss_and_df_say_of_a_container() {
     prometheus.value(&of("container_resources_memory_rss_bytes"), about(resident, 0.1));
 
     // The connection: the kernel's account of the socket.
-    let pid = daemon.docker(&["inspect", "-f", "{{.State.Pid}}", "work"]).unwrap();
+    let pid = daemon.docker(&["inspect", "-f", "{{.State.Pid}}", "busy"]).unwrap();
     let socket = said("nsenter", &["-t", pid.trim(), "-n", "ss", "-tinH", "dst", "127.0.0.1:20080"]);
     let to_server =
-        |name: &str| format!("{name}{{container_id=\"/docker/work\",destination=\"127.0.0.1:20080\"}}");
+        |name: &str| format!("{name}{{container_id=\"/docker/busy\",destination=\"127.0.0.1:20080\"}}");
     // What is acknowledged holds the SYN, which is no payload.
     let acknowledged = number(&socket, "bytes_acked:") - 1.0;
     assert_eq!(acknowledged, 100_000.0, "{socket}");
@@ -134,15 +134,15 @@ fn queries_of_dashboards_give_what_docker_ss_and_df_say_of_a_container() {
     let df = said("df", &["-B1", "--output=size,used", data.to_str().unwrap()]);
     let figures: Vec<f64> =
         df.lines().nth(1).unwrap().split_whitespace().map(|word| word.parse().unwrap()).collect();
-    let on_volume = |name: &str| format!("{name}{{container_id=\"/docker/work\",mount_point=\"/data\"}}");
+    let on_volume = |name: &str| format!("{name}{{container_id=\"/docker/busy\",mount_point=\"/data\"}}");
     prometheus.value(&on_volume("container_resources_disk_size_bytes"), |value| value == figures[0]);
     // Others write to it, too.
     prometheus.value(&on_volume("container_resources_disk_used_bytes"), about(figures[1], 0.05));
 
     // Logs: the runtime's own.
-    let log = daemon.docker(&["logs", "work"]).unwrap();
+    let log = daemon.docker(&["logs", "busy"]).unwrap();
     let errors = log.lines().filter(|line| line.starts_with("ERROR")).count() as f64;
-    let logged = "sum(container_log_messages_total{container_id=\"/docker/work\",level=\"error\"})";
+    let logged = "sum(container_log_messages_total{container_id=\"/docker/busy\",level=\"error\"})";
     prometheus.value(logged, |value| value == errors);
 
     // The node's interface.
@@ -153,7 +153,7 @@ fn queries_of_dashboards_give_what_docker_ss_and_df_say_of_a_container() {
         let value = prometheus.value(&query, |value| value >= before);
         assert!(value <= received_bytes(interface));
     }
-    daemon.docker(&["rm", "-f", "work"]).unwrap();
+    daemon.docker(&["rm", "-f", "busy"]).unwrap();
     serving.stop();
 }
 

@@ -188,9 +188,10 @@ impl Queue {
         self.sending = None;
     }
 
-    /// Forgets a batch.
-    pub(super) fn remove(&mut self, id: u64) {
-        if let Some(place) = self.batches.iter().position(|batch| batch.id == id) {
+    /// Forgets a batch. False when it was not there any more: then it was counted as lost already.
+    pub(super) fn remove(&mut self, id: u64) -> bool {
+        let place = self.batches.iter().position(|batch| batch.id == id);
+        if let Some(place) = place {
             let removed = self.batches.remove(place);
             self.bytes -= removed.map_or(0, |batch| batch.bytes);
             // What cannot be removed is sent again after a restart: receivers take what they have already.
@@ -199,6 +200,7 @@ impl Queue {
         if self.sending == Some(id) {
             self.sending = None;
         }
+        place.is_some()
     }
 
     pub(super) fn batches(&self) -> &VecDeque<Batch> {

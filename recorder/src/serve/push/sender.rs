@@ -160,9 +160,10 @@ pub(super) fn run(outlet: &Outlet, mut send: impl FnMut(&[u8], u64) -> Verdict) 
                 state.stats.succeeded = Some(now());
                 state.stats.error = why;
                 state.queue.remove(batch.id);
-                if let Some((id, samples)) = progress.suspect.take() {
+                if let Some((id, samples)) = progress.suspect.take()
+                    && state.queue.remove(id)
+                {
                     state.stats.lost_rejected += samples;
-                    state.queue.remove(id);
                 }
                 progress = Progress::default();
             }
@@ -240,6 +241,33 @@ mod tests {
         let expected: Vec<&str> = std::iter::repeat_n("one", 8).chain(["two", "three"]).collect();
         assert_eq!(sent, expected);
         assert_eq!((stats.sent_samples, stats.lost_rejected, stats.queued_batches), (2, 1, 0));
+    }
+
+    #[test]
+    fn a_batch_that_a_full_queue_pushes_out_while_it_is_set_aside_is_lost_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let endpoint = Endpoint::remote_write("http://host/".parse().unwrap(), &[]);
+        let body = [7; 4000];
+        let outlet = Outlet::new(&endpoint, Queue::open(folder.path(), 10_000).unwrap());
+        outlet.push(0, 1, &body);
+        outlet.push(0, 1, &body);
+        let mut sent = 0;
+        run(&outlet, |_, _| {
+            sent += 1;
+            // The first is set aside after eight times; the second goes through, and meanwhile two more come.
+            if sent <= 8 {
+                return failed();
+            }
+            if sent == 9 {
+                outlet.push(0, 1, &body);
+                outlet.push(0, 1, &body);
+                outlet.end();
+            }
+            Verdict::Taken { refused: 0, why: None }
+        });
+        let stats = outlet.stats();
+        let lost = stats.lost_queue_full + stats.lost_rejected;
+        assert_eq!((stats.sent_samples + lost, stats.lost_rejected), (4, 0), "{stats:?}");
     }
 
     #[test]

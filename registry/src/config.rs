@@ -132,7 +132,7 @@ pub struct Limits {
     pub processes: usize,
     /// Processes remembered after their end, for events that come late.
     pub dead_processes: usize,
-    /// Outbound connections and listening sockets that are open.
+    /// Connections and listening sockets that are open.
     pub sockets: usize,
     /// Connections whose data is looked at, and as many pairs of ends of datagrams.
     pub conversations: usize,

@@ -158,7 +158,13 @@ impl Connection {
         config: DataConfig,
     ) -> Option<Keep> {
         let size = u64::from(size);
-        if !matches!(self.stage, Stage::Ignored | Stage::Opaque { .. }) && tls::is_record(bytes) {
+        let is_encrypted = match self.stage {
+            Stage::Open { .. } => tls::is_record(bytes),
+            // In the middle of a message any bytes may come; some protocols turn to TLS after they have begun.
+            Stage::Known { .. } => side == Side::Client && tls::is_client_hello(bytes),
+            Stage::Opaque { .. } | Stage::Ignored => false,
+        };
+        if is_encrypted {
             return Some(self.give_up(config));
         }
         match &mut self.stage {
@@ -176,15 +182,18 @@ impl Connection {
             Stage::Open { classifier, redactors } => {
                 let verdict = classifier.push(side, bytes, size);
                 let redactors = redactors.get_or_insert_with(|| redactors_of(classifier.candidates()));
+                if let Verdict::Is(definition) = verdict {
+                    // The others would blank what is none of their business.
+                    redactors.retain(|(name, _)| *name == definition.name);
+                }
                 for (_, redactor) in redactors.iter_mut() {
                     redactor.redact(side, position, size, bytes);
                 }
                 match verdict {
                     Verdict::Open => None,
                     Verdict::Unknown => Some(self.give_up(config)),
-                    Verdict::Is(definition) => {
-                        let place = redactors.iter().position(|(name, _)| *name == definition.name);
-                        let redactor = place.map(|place| redactors.swap_remove(place).1);
+                    Verdict::Is(_) => {
+                        let redactor = redactors.pop().map(|(_, redactor)| redactor);
                         self.stage = Stage::Known { redactor };
                         Some(Keep::Bytes(config.kept_bytes()))
                     }

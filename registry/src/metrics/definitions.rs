@@ -200,7 +200,7 @@ definitions! {
     REGISTRY_OBSERVED: Gauge "aftertrace_last_observation_timestamp_seconds", "Time of the latest observation that the metrics rest on, in seconds since 1970";
     REGISTRY_CONTAINERS: Gauge "aftertrace_registry_containers", "Number of containers that the registry holds, those without metrics and those lately gone included";
     REGISTRY_PROCESSES: Gauge "aftertrace_registry_processes", "Number of processes that the registry holds, those lately gone included";
-    REGISTRY_SOCKETS: Gauge "aftertrace_registry_sockets", "Number of outbound connections and listening sockets that the registry holds";
+    REGISTRY_SOCKETS: Gauge "aftertrace_registry_sockets", "Number of connections and listening sockets that the registry holds";
     PROBE_UP: Gauge "aftertrace_probe_up", "Whether the probe or source works: 1 or 0; no series for one that is switched off or that the host has not" labels [probe];
     SOURCE_ROUNDS: Counter "aftertrace_source_rounds_total", "Number of times that the source of snapshots was read" labels [source];
     SOURCE_FAILURES: Counter "aftertrace_source_failures_total", "Number of readings of the source that gave nothing since it failed" labels [source];

@@ -61,3 +61,11 @@ fn positions_go_on_where_the_kernels_number_begins_anew() {
     assert_eq!(connection.position(Side::Client, 100, 5), (1 << 32) + 100, "a gap");
     assert_eq!(connection.position(Side::Client, 50, 5), (1 << 32) + 50, "out of order");
 }
+
+#[test]
+fn a_known_protocol_may_turn_to_tls_and_may_carry_bytes_that_look_like_it() {
+    let mut data = data(Payload::Head);
+    assert!(data.row(call(true, 0, b"*1\r\n$4\r\nPING\r\n")).is_some());
+    assert!(data.row(call(false, 0, &[23, 3, 3, 0, 5, 2])).is_some());
+    assert!(data.row(call(true, 14, &[22, 3, 1, 0, 5, 1, 0, 0, 1, 3])).is_none());
+}

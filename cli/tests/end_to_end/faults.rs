@@ -166,9 +166,13 @@ fn scrapes_go_on_while_docker_hangs_and_dies_and_its_names_come_back() {
 
     let pid = Pid::from_raw(i32::try_from(daemon.pid()).unwrap()).unwrap();
     kill_process(pid, Signal::STOP).unwrap();
+    // A daemon is asked when there is somebody to ask about.
+    let parent = Cgroup::new("faults-asked");
+    let asked = parent.below(&format!("{:064x}", 0xa5));
     let hung = until(&serving, &mut saved, "the hang is told of", |text| up(text) == 0.0);
     assert_eq!(info(&hung, "one"), 1.0, "what is known stays");
     kill_process(pid, Signal::CONT).unwrap();
+    drop(asked);
     until(&serving, &mut saved, "it goes on", |text| up(text) == 1.0);
 
     daemon.restart().unwrap();

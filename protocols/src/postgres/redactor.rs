@@ -15,6 +15,10 @@ pub(super) struct PostgresRedactor {
     has_begun: bool,
     expected: u64,
     text: TextSecrets,
+    /// The last bytes of the content, in lower case.
+    recent: [u8; 5],
+    /// A password was spoken of: literals have too many forms to tell where it ends before the message does.
+    is_hidden: bool,
 }
 
 impl Redactor for PostgresRedactor {
@@ -29,7 +33,12 @@ impl Redactor for PostgresRedactor {
         for byte in &mut *bytes {
             if self.left > 0 {
                 self.left -= 1;
-                let is_secret = if self.is_secret { true } else { self.text.reads(*byte) };
+                let is_secret = self.is_secret || self.is_hidden || self.text.reads(*byte);
+                self.recent.rotate_left(1);
+                if let Some(last) = self.recent.last_mut() {
+                    *last = byte.to_ascii_lowercase();
+                }
+                self.is_hidden |= self.recent == *b"passw";
                 // The zeros that end texts stay.
                 if is_secret && (self.is_secret || *byte != 0) {
                     *byte = BLANK;
@@ -54,6 +63,7 @@ impl PostgresRedactor {
     fn missed(&mut self, bytes: u64) {
         if bytes <= self.left && self.header.is_empty() {
             self.left -= bytes;
+            self.is_hidden = true;
             return;
         }
         // A message began somewhere in them; the next call is taken for the beginning of one.
@@ -90,5 +100,7 @@ impl PostgresRedactor {
         self.is_secret = is_secret;
         self.header.clear();
         self.text = TextSecrets::default();
+        self.recent = [0; 5];
+        self.is_hidden = false;
     }
 }

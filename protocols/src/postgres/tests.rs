@@ -125,6 +125,20 @@ fn passwords_in_statements_are_blanked_wherever_a_call_ends() {
     check_secrets(&DEFINITION, &dialogue, &["hunter2"]);
 }
 
+#[test]
+fn no_form_of_a_literal_lets_a_password_through() {
+    for statement in [
+        "ALTER ROLE me PASSWORD 'it''s hunter2'\0",
+        "ALTER ROLE me PASSWORD E'it\\'s hunter2'\0",
+        "ALTER ROLE me PASSWORD $$hunter2$$\0",
+        "CREATE USER MAPPING FOR me SERVER s OPTIONS (user 'me', password='hunter2')\0",
+        "SET my.password = 'hunter2'\0",
+    ] {
+        let dialogue = [client(message(b'Q', statement.as_bytes())), server(all(&[(b'C', b"SET\0"), READY]))];
+        check_secrets(&DEFINITION, &dialogue, &["hunter2"]);
+    }
+}
+
 fn dialogue() -> impl Strategy<Value = Vec<Turn>> {
     let turn = prop::collection::vec((0_u32..1000, 0_usize..300), 1..4).prop_map(|queries| {
         let asked: Vec<u8> =

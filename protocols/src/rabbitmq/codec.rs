@@ -87,7 +87,7 @@ impl Codec for RabbitCodec {
             }
             let is_cut = stream.is_cut() && (bytes.len() as u64) < frame.whole();
             let begun_ns = stream.time_ns();
-            let whole = frame.whole() + self.frame(side, &frame, is_cut, begun_ns, sink);
+            let whole = frame.whole().saturating_add(self.frame(side, &frame, is_cut, begun_ns, sink));
             let half = self.halves.of(side);
             half.is_sure = true;
             half.frames = half.frames.saturating_add(1);

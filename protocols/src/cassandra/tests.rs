@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::DEFINITION;
 use super::framing::crc24;
 use crate::Side;
+use crate::damage::{check_survives, damaged, playing};
 use crate::testing::{
     Playing, Turn, check_cuts, check_losses, check_secrets, client, recognised, server, told,
 };
@@ -333,26 +334,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(
-        dialogue in dialogue(),
-        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 0..9),
-        noise in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..80)), 0..9),
-        call_bytes in 1_usize..400,
-        kept_bytes in 1_usize..400,
-    ) {
-        let mut dialogue = [framed_dialogue(), dialogue].concat();
-        for (turn, place, byte) in &flips {
-            let turn = turn.index(dialogue.len());
-            if let Some((_, bytes)) = dialogue.get_mut(turn).filter(|(_, bytes)| !bytes.is_empty()) {
-                let place = place.index(bytes.len());
-                if let Some(slot) = bytes.get_mut(place) { *slot = *byte; }
-            }
-        }
-        dialogue.extend(noise.into_iter().map(|(is_client, bytes)| {
-            (if is_client { Side::Client } else { Side::Server }, bytes)
-        }));
-        let playing = Playing { call_bytes, kept_bytes, redacts: true, ..Playing::default() };
-        playing.told(&DEFINITION, &dialogue);
-        playing.recognised(&DEFINITION, &dialogue, 0);
+    fn no_bytes_make_it_panic(dialogue in damaged(dialogue().prop_map(|dialogue| [framed_dialogue(), dialogue].concat())), playing in playing()) {
+        check_survives(&DEFINITION, &dialogue, &playing);
     }
 }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::{DEFINITION, recognise};
+use crate::damage::{check_survives, damaged, playing};
 use crate::testing::{Playing, Turn, check_cuts, check_losses, client, recognised, server, told};
 use crate::{Recognition, Side};
 
@@ -172,18 +173,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(
-        dialogue in dialogue(),
-        changes in prop::collection::vec((0_usize..20, 0_usize..400, any::<u8>()), 0..30),
-        call_bytes in 1_usize..400,
-    ) {
-        let mut dialogue = dialogue;
-        for (turn, place, byte) in changes {
-            if let Some(there) = dialogue.get_mut(turn).and_then(|(_, bytes)| bytes.get_mut(place)) {
-                *there = byte;
-            }
-        }
-        Playing { call_bytes, ..Playing::default() }.told(&DEFINITION, &dialogue);
-        Playing { call_bytes, ..Playing::default() }.recognised(&DEFINITION, &dialogue, 0);
+    fn no_bytes_make_it_panic(dialogue in damaged(dialogue()), playing in playing()) {
+        check_survives(&DEFINITION, &dialogue, &playing);
     }
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::DEFINITION;
+use crate::damage::{check_survives, damaged, playing};
 use crate::testing::{
     Playing, Turn, check_cuts, check_losses, check_secrets, client, recognised, server, told,
 };
@@ -154,11 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(client_bytes in any::<Vec<u8>>(), server_bytes in any::<Vec<u8>>()) {
-        let mut from_client = b"GET / HTTP/1.1\r\n".to_vec();
-        from_client.extend(client_bytes);
-        let mut from_server = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
-        from_server.extend(server_bytes);
-        told(&DEFINITION, &[client(from_client), server(from_server)]);
+    fn no_bytes_make_it_panic(dialogue in damaged(dialogue()), playing in playing()) {
+        check_survives(&DEFINITION, &dialogue, &playing);
     }
 }

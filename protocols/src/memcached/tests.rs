@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 
 use super::DEFINITION;
+use crate::Side;
+use crate::damage::{check_survives, damaged, playing};
 use crate::testing::{
     Playing, Turn, check_cuts, check_losses, check_secrets, client, recognised, server, told,
 };
-use crate::{Facts, Side};
 
 /// A binary message.
 fn binary(magic: u8, opcode: u8, status: u16, opaque: u32, parts: [&[u8]; 3]) -> Vec<u8> {
@@ -306,25 +307,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(
-        dialogue in dialogue(),
-        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 0..9),
-        noise in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..80)), 0..9),
-        call_bytes in 1_usize..400,
-    ) {
-        let mut dialogue = dialogue;
-        for (turn, place, byte) in &flips {
-            let turn = turn.index(dialogue.len());
-            if let Some((_, bytes)) = dialogue.get_mut(turn).filter(|(_, bytes)| !bytes.is_empty()) {
-                let place = place.index(bytes.len());
-                if let Some(slot) = bytes.get_mut(place) { *slot = *byte; }
-            }
-        }
-        dialogue.extend(noise.into_iter().map(|(is_client, bytes)| {
-            (if is_client { Side::Client } else { Side::Server }, bytes)
-        }));
-        let playing = Playing { call_bytes, redacts: true, ..Playing::default() };
-        playing.told(&DEFINITION, &dialogue);
-        playing.recognised(&DEFINITION, &dialogue, Facts::default().server_port);
+    fn no_bytes_make_it_panic(dialogue in damaged(dialogue()), playing in playing()) {
+        check_survives(&DEFINITION, &dialogue, &playing);
     }
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::DEFINITION;
 use crate::Method;
+use crate::damage::{check_survives, damaged, playing};
 use crate::testing::{
     Playing, Turn, check_cuts, check_losses, check_secrets, client, recognised, server, told,
 };
@@ -225,25 +226,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(
-        dialogue in dialogue(),
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 0..40),
-        noise in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..200)), 0..10),
-        call_bytes in 1_usize..300,
-    ) {
-        let mut dialogue = dialogue;
-        for (turn, place, byte) in changes {
-            let place_of_turn = turn.index(dialogue.len());
-            if let Some((_, bytes)) = dialogue.get_mut(place_of_turn)
-                && !bytes.is_empty()
-            {
-                let place = place.index(bytes.len());
-                bytes.splice(place..=place, [byte]);
-            }
-        }
-        dialogue.extend(noise.into_iter().map(|(is_client, bytes)| if is_client { client(bytes) } else { server(bytes) }));
-        let playing = Playing { call_bytes, redacts: true, ..Playing::default() };
-        playing.told(&DEFINITION, &dialogue);
-        playing.recognised(&DEFINITION, &dialogue, 4222);
+    fn no_bytes_make_it_panic(dialogue in damaged(dialogue()), playing in playing()) {
+        check_survives(&DEFINITION, &dialogue, &playing);
     }
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::DEFINITION;
+use crate::damage::{check_survives, damaged, playing};
 use crate::testing::{
     Playing, Turn, check_cuts, check_losses, check_secrets, client, recognised, server, told,
 };
@@ -164,8 +165,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(client_bytes in any::<Vec<u8>>(), server_bytes in any::<Vec<u8>>()) {
-        told(&DEFINITION, &[client(&client_bytes), server(&server_bytes)]);
-        told(&DEFINITION, &[client(message(b'Q', &client_bytes)), server(message(b'E', &server_bytes))]);
+    fn no_bytes_make_it_panic(dialogue in damaged(dialogue()), playing in playing()) {
+        check_survives(&DEFINITION, &dialogue, &playing);
     }
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::DEFINITION;
+use crate::damage::{check_survives, damaged, playing};
 use crate::testing::{Playing, check_cuts, check_losses, check_secrets, client, recognised, server, told};
 
 #[test]
@@ -151,5 +152,10 @@ proptest! {
         call_bytes in 1_usize..400,
     ) {
         check_losses(&DEFINITION, &dialogue, &Playing { kept_bytes, call_bytes, lost, redacts: false });
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(dialogue in damaged(dialogue()), playing in playing()) {
+        check_survives(&DEFINITION, &dialogue, &playing);
     }
 }

@@ -62,22 +62,37 @@ impl<'bytes> Cursor<'bytes> {
     }
 
     /// Two bytes, the highest first.
-    pub(crate) fn be16(&mut self) -> Option<u16> {
+    pub(crate) fn u16_be(&mut self) -> Option<u16> {
         self.array().map(u16::from_be_bytes)
     }
 
     /// Four bytes, the highest first.
-    pub(crate) fn be32(&mut self) -> Option<u32> {
+    pub(crate) fn u32_be(&mut self) -> Option<u32> {
         self.array().map(u32::from_be_bytes)
     }
 
     /// Four bytes, the lowest first.
-    pub(crate) fn le32(&mut self) -> Option<u32> {
+    pub(crate) fn u32_le(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
+    /// Four bytes with a sign, the highest first.
+    pub(crate) fn i32_be(&mut self) -> Option<i32> {
+        self.array().map(i32::from_be_bytes)
+    }
+
+    /// Four bytes with a sign, the lowest first.
+    pub(crate) fn i32_le(&mut self) -> Option<i32> {
+        self.array().map(i32::from_le_bytes)
+    }
+
+    /// Eight bytes with a sign, the highest first.
+    pub(crate) fn i64_be(&mut self) -> Option<i64> {
+        self.array().map(i64::from_be_bytes)
+    }
+
     /// Eight bytes, the lowest first.
-    pub(crate) fn le64(&mut self) -> Option<u64> {
+    pub(crate) fn u64_le(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 }

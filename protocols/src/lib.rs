@@ -13,12 +13,13 @@ mod classifier;
 mod codec;
 mod conversation;
 mod cursor;
+#[cfg(test)]
+mod damage;
 mod definition;
 mod exchange;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzzing;
 mod redact;
-mod scan;
 mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

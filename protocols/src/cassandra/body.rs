@@ -45,7 +45,7 @@ fn read<'bytes>(header: &Header, cursor: &mut Cursor<'bytes>, asked: &mut Asked<
     match header.opcode {
         Opcode::Query => {
             asked.statement = long(cursor)?;
-            asked.consistency = consistency(cursor.be16()?);
+            asked.consistency = consistency(cursor.u16_be()?);
         }
         Opcode::Prepare => asked.statement = long(cursor)?,
         Opcode::Execute => {
@@ -53,11 +53,11 @@ fn read<'bytes>(header: &Header, cursor: &mut Cursor<'bytes>, asked: &mut Asked<
             if header.version >= 5 {
                 short(cursor)?;
             }
-            asked.consistency = consistency(cursor.be16()?);
+            asked.consistency = consistency(cursor.u16_be()?);
         }
         Opcode::Batch => {
             cursor.u8()?;
-            let count = cursor.be16()?;
+            let count = cursor.u16_be()?;
             asked.batch = Some(count);
             for number in 0..count.min(MAX_BATCH) {
                 let is_text = cursor.u8()? == 0;
@@ -67,14 +67,14 @@ fn read<'bytes>(header: &Header, cursor: &mut Cursor<'bytes>, asked: &mut Asked<
                     0 => asked.id = what,
                     _ => {}
                 }
-                for _ in 0..cursor.be16()? {
+                for _ in 0..cursor.u16_be()? {
                     // Null and not set are negative.
-                    let length = cursor.be32()? as i32;
+                    let length = cursor.u32_be()? as i32;
                     cursor.take(usize::try_from(length).unwrap_or_default())?;
                 }
             }
             if count <= MAX_BATCH {
-                asked.consistency = consistency(cursor.be16()?);
+                asked.consistency = consistency(cursor.u16_be()?);
             }
         }
         _ => {}
@@ -90,7 +90,7 @@ pub(super) fn said<'bytes>(header: &Header, body: &'bytes [u8]) -> Said<'bytes> 
     if before_body(header, &mut cursor).is_none() {
         return absent;
     }
-    match (is_error, cursor.be32()) {
+    match (is_error, cursor.u32_be()) {
         (true, code) => Said::Error(code),
         (false, Some(3)) => short(&mut cursor).map_or(absent, Said::Keyspace),
         (false, Some(4)) => short(&mut cursor).map_or(absent, |id| Said::Prepared { id }),
@@ -104,7 +104,7 @@ fn before_body(header: &Header, cursor: &mut Cursor<'_>) -> Option<()> {
         cursor.take(16)?;
     }
     if header.has_warnings() {
-        for _ in 0..cursor.be16()? {
+        for _ in 0..cursor.u16_be()? {
             short(cursor)?;
         }
     }
@@ -115,9 +115,9 @@ fn before_body(header: &Header, cursor: &mut Cursor<'_>) -> Option<()> {
 }
 
 fn payload(cursor: &mut Cursor<'_>) -> Option<()> {
-    for _ in 0..cursor.be16()? {
+    for _ in 0..cursor.u16_be()? {
         short(cursor)?;
-        let length = cursor.be32()? as i32;
+        let length = cursor.u32_be()? as i32;
         cursor.take(usize::try_from(length).unwrap_or_default())?;
     }
     Some(())
@@ -126,7 +126,7 @@ fn payload(cursor: &mut Cursor<'_>) -> Option<()> {
 /// Which compression the connection will use.
 pub(super) fn compression(body: &[u8]) -> Option<&[u8]> {
     let mut cursor = Cursor::new(body);
-    for _ in 0..cursor.be16()? {
+    for _ in 0..cursor.u16_be()? {
         let (key, value) = (short(&mut cursor)?, short(&mut cursor)?);
         if key.eq_ignore_ascii_case(b"COMPRESSION") {
             return Some(value);
@@ -137,13 +137,13 @@ pub(super) fn compression(body: &[u8]) -> Option<&[u8]> {
 
 /// Bytes behind a length of two.
 fn short<'bytes>(cursor: &mut Cursor<'bytes>) -> Option<&'bytes [u8]> {
-    let length = cursor.be16()?;
+    let length = cursor.u16_be()?;
     cursor.take(length.into())
 }
 
 /// As much as is wanted of a text behind a length of four; if it is cut, what is there.
 fn long<'bytes>(cursor: &mut Cursor<'bytes>) -> Option<&'bytes [u8]> {
-    let length = usize::try_from(cursor.be32()?).ok()?;
+    let length = usize::try_from(cursor.u32_be()?).ok()?;
     let text = cursor.take_head(length);
     text.get(..text.len().min(MAX_STATEMENT_BYTES))
 }

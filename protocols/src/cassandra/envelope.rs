@@ -80,9 +80,9 @@ pub(super) fn header(side: Side, bytes: &[u8]) -> Option<Header> {
     let mut cursor = Cursor::new(bytes);
     let version = cursor.u8()?;
     let flags = cursor.u8()?;
-    let stream = cursor.be16()? as i16;
+    let stream = cursor.u16_be()? as i16;
     let (opcode, of_side) = Opcode::of(cursor.u8()?)?;
-    let length = cursor.be32()?;
+    let length = cursor.u32_be()?;
     let direction = if side == Side::Server { 0x80 } else { 0 };
     // Only events have no stream.
     let is_right_stream = if opcode == Opcode::Event { stream == -1 } else { stream >= 0 };

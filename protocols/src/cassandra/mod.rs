@@ -57,12 +57,12 @@ fn judge(header: &Header, body: &[u8]) -> Recognition {
         Opcode::Options if header.length == 0 => Recognition::Likely,
         Opcode::Startup if body.windows(11).any(|window| window == b"CQL_VERSION") => Recognition::Certain,
         Opcode::Query | Opcode::Prepare if header.flags == 0 => {
-            let length = cursor.be32().unwrap_or(u32::MAX);
+            let length = cursor.u32_be().unwrap_or(u32::MAX);
             let text = cursor.take_head(usize::try_from(length).unwrap_or(usize::MAX).min(40));
             let is_text = !text.is_empty() && text.iter().all(|byte| matches!(byte, b'\t'..=b'\r' | b' '..));
             if is_text && length < header.length { Recognition::Certain } else { Recognition::Open }
         }
-        Opcode::Result if header.flags == 0 && !matches!(cursor.be32(), Some(1..=5)) => Recognition::Open,
+        Opcode::Result if header.flags == 0 && !matches!(cursor.u32_be(), Some(1..=5)) => Recognition::Open,
         Opcode::Ready if header.length != 0 => Recognition::Open,
         _ => Recognition::Possible,
     }

@@ -4,7 +4,7 @@ use super::server;
 use super::types::Type;
 use super::wire::{Stop, Wire};
 use crate::Stream;
-use crate::scan::Scan;
+use crate::cursor::Cursor;
 
 /// From this revision on a column says whether it is encoded in a way of its own.
 const CUSTOM_SERIALIZATION: u64 = 54454;
@@ -32,8 +32,8 @@ pub(super) fn is_frame(bytes: &[u8]) -> Option<bool> {
 
 /// The length of the frame that bytes begin with, if they do; none when they are too few to tell.
 fn frame_bytes(bytes: &[u8]) -> Option<Option<u64>> {
-    let mut scan = Scan::new(bytes.get(CHECKSUM_BYTES..FRAME_HEADER_BYTES)?);
-    let (method, compressed, plain) = (scan.u8()?, scan.u32_le()?, scan.u32_le()?);
+    let mut cursor = Cursor::new(bytes.get(CHECKSUM_BYTES..FRAME_HEADER_BYTES)?);
+    let (method, compressed, plain) = (cursor.u8()?, cursor.u32_le()?, cursor.u32_le()?);
     // LZ4, ZSTD, none.
     let is_frame = matches!(method, 0x82 | 0x90 | 0x02)
         && (10..MAX_FRAME_BYTES).contains(&compressed)

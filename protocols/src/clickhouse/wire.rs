@@ -1,6 +1,6 @@
 //! Numbers and texts as packets have them.
 
-use crate::scan::Scan;
+use crate::cursor::Cursor;
 
 /// Why a packet was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(super) enum Stop {
 /// Bytes of a packet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wire<'bytes> {
-    scan: Scan<'bytes>,
+    cursor: Cursor<'bytes>,
 }
 
 /// A text of which the end may be missing.
@@ -26,31 +26,31 @@ pub(super) struct Cut<'bytes> {
 
 impl<'bytes> Wire<'bytes> {
     pub(super) fn new(bytes: &'bytes [u8]) -> Self {
-        Self { scan: Scan::new(bytes) }
+        Self { cursor: Cursor::new(bytes) }
     }
 
     pub(super) fn taken(&self) -> usize {
-        self.scan.taken()
+        self.cursor.place()
     }
 
     pub(super) fn rest(&self) -> &'bytes [u8] {
-        self.scan.rest()
+        self.cursor.rest()
     }
 
     pub(super) fn u8(&mut self) -> Result<u8, Stop> {
-        self.scan.u8().ok_or(Stop::More)
+        self.cursor.u8().ok_or(Stop::More)
     }
 
     pub(super) fn i32(&mut self) -> Result<i32, Stop> {
-        self.scan.i32_le().ok_or(Stop::More)
+        self.cursor.i32_le().ok_or(Stop::More)
     }
 
     pub(super) fn u64(&mut self) -> Result<u64, Stop> {
-        self.scan.u64_le().ok_or(Stop::More)
+        self.cursor.u64_le().ok_or(Stop::More)
     }
 
     pub(super) fn take(&mut self, length: usize) -> Result<&'bytes [u8], Stop> {
-        self.scan.take(length).ok_or(Stop::More)
+        self.cursor.take(length).ok_or(Stop::More)
     }
 
     /// A number of seven bits a byte, the least first.

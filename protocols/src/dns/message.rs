@@ -64,10 +64,10 @@ pub(super) struct Message {
 /// Reads a message of `size` bytes of which `bytes` are there. None if it is none, or not even its header is there.
 pub(super) fn parse(bytes: &[u8], size: usize) -> Option<Message> {
     let mut cursor = Cursor::new(bytes);
-    let id = cursor.be16()?;
-    let flags = cursor.be16()?;
-    let (questions, answers) = (cursor.be16()?, cursor.be16()?);
-    let (authorities, additionals) = (cursor.be16()?, cursor.be16()?);
+    let id = cursor.u16_be()?;
+    let flags = cursor.u16_be()?;
+    let (questions, answers) = (cursor.u16_be()?, cursor.u16_be()?);
+    let (authorities, additionals) = (cursor.u16_be()?, cursor.u16_be()?);
     let is_response = flags & 0x8000 != 0;
     let opcode = (flags >> 11 & 0xf) as u8;
     let code = flags & 0xf;
@@ -158,15 +158,15 @@ struct Record<'bytes> {
 
 fn record<'bytes>(cursor: &mut Cursor<'bytes>) -> Option<Record<'bytes>> {
     pass_name(cursor)?;
-    let (kind, class, ttl) = (cursor.be16()?, cursor.be16()?, cursor.be32()?);
-    let length = cursor.be16()?;
+    let (kind, class, ttl) = (cursor.u16_be()?, cursor.u16_be()?, cursor.u32_be()?);
+    let length = cursor.u16_be()?;
     let data = cursor.take(usize::from(length))?;
     Some(Record { kind, class, ttl, data })
 }
 
 fn question<'bytes>(bytes: &'bytes [u8], cursor: &mut Cursor<'bytes>) -> Option<Asked> {
     let name = name(bytes, cursor)?;
-    let (kind, class) = (cursor.be16()?, cursor.be16()?);
+    let (kind, class) = (cursor.u16_be()?, cursor.u16_be()?);
     let is_known_class = matches!(class & 0x7fff, 1 | 3 | 4 | 254 | 255);
     (is_known_class && kind != 0 && !is_netbios(&name, kind)).then(|| Asked::new(name, kind))
 }

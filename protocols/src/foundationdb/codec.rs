@@ -153,7 +153,7 @@ impl FoundationdbCodec {
 
 /// The length that a message begins with, if it is there.
 fn length(bytes: &[u8]) -> usize {
-    crate::scan::Scan::new(bytes).u32_le().map_or(usize::MAX, |length| length as usize)
+    crate::cursor::Cursor::new(bytes).u32_le().map_or(usize::MAX, |length| length as usize)
 }
 
 /// Tells of a request; the tokens at which its reply may be awaited.

@@ -1,6 +1,6 @@
 //! Frames, tokens of endpoints, kinds of requests, and whether a reply is an error.
 
-use crate::scan::Scan;
+use crate::cursor::Cursor;
 
 /// A longer message is none.
 const MAX_MESSAGE_BYTES: u32 = 100 << 20;
@@ -27,8 +27,8 @@ pub(super) struct Token {
 }
 
 impl Token {
-    fn read(scan: &mut Scan<'_>) -> Option<Self> {
-        Some(Self { first: scan.u64_le()?, second: scan.u64_le()? })
+    fn read(cursor: &mut Cursor<'_>) -> Option<Self> {
+        Some(Self { first: cursor.u64_le()?, second: cursor.u64_le()? })
     }
 
     /// Whether it takes requests, not one reply.
@@ -80,11 +80,11 @@ impl Layout {
 
 /// The length of the connect packet that bytes begin with.
 pub(super) fn connect_packet(bytes: &[u8]) -> Option<u64> {
-    let mut scan = Scan::new(bytes);
-    let (length, version) = (scan.u32_le()?, scan.u64_le()?);
+    let mut cursor = Cursor::new(bytes);
+    let (length, version) = (cursor.u32_le()?, cursor.u64_le()?);
     // A port, an identifier, an address, then flags of which one is known.
-    scan.take(14)?;
-    let flags = u16::from_le_bytes([scan.u8()?, scan.u8()?]);
+    cursor.take(14)?;
+    let flags = u16::from_le_bytes([cursor.u8()?, cursor.u8()?]);
     let is_one = length == CONNECT_PACKET_BYTES && (version & !SERIALISATION_BIT) >> 48 == VERSION_MARK;
     (is_one && flags <= 1).then_some(4 + u64::from(length))
 }
@@ -105,17 +105,17 @@ pub(super) struct Frame<'bytes> {
 impl<'bytes> Frame<'bytes> {
     /// Reads what bytes begin with.
     pub(super) fn read(bytes: &'bytes [u8], layout: Layout) -> Option<Self> {
-        let mut scan = Scan::new(bytes);
-        let length = scan.u32_le()?;
+        let mut cursor = Cursor::new(bytes);
+        let length = cursor.u32_le()?;
         if !(LEAST_MESSAGE_BYTES..=MAX_MESSAGE_BYTES).contains(&length) {
             return None;
         }
-        scan.take(layout.checksum_bytes())?;
-        let token = Token::read(&mut scan)?;
-        let head = scan.taken();
+        cursor.take(layout.checksum_bytes())?;
+        let token = Token::read(&mut cursor)?;
+        let head = cursor.place();
         let content = length as usize - 16;
-        let body = scan.rest().get(..content).unwrap_or(scan.rest());
-        let (_, kind) = (scan.u32_le()?, scan.u32_le()?);
+        let body = cursor.rest().get(..content).unwrap_or(cursor.rest());
+        let (_, kind) = (cursor.u32_le()?, cursor.u32_le()?);
         Some(Self { token, kind, head, length, body })
     }
 
@@ -154,7 +154,7 @@ impl<'bytes> Frame<'bytes> {
     /// The tokens in it that a reply may be awaited at, at most so many.
     pub(super) fn reply_tokens(&self, most: usize) -> impl Iterator<Item = Token> + '_ {
         let places = (8..self.body.len()).step_by(4);
-        let tokens = places.filter_map(|place| Token::read(&mut Scan::new(self.body.get(place..)?)));
+        let tokens = places.filter_map(|place| Token::read(&mut Cursor::new(self.body.get(place..)?)));
         tokens.filter(|token| token.is_reply()).take(most)
     }
 
@@ -176,7 +176,7 @@ impl<'bytes> Frame<'bytes> {
 }
 
 fn u32_at(body: &[u8], place: usize) -> Option<u32> {
-    Scan::new(body.get(place..)?).u32_le()
+    Cursor::new(body.get(place..)?).u32_le()
 }
 
 fn u16_at(body: &[u8], place: usize) -> Option<usize> {

@@ -77,11 +77,11 @@ pub(super) fn header(bytes: &[u8]) -> Option<Header> {
     let header = Header {
         is_request: magic == REQUEST,
         opcode: cursor.u8()?,
-        key: cursor.be16()?,
+        key: cursor.u16_be()?,
         extras: cursor.u8()?,
-        status: (cursor.u8()? < 8).then(|| cursor.be16()).flatten()?,
-        body: cursor.be32()?,
-        opaque: cursor.be32()?,
+        status: (cursor.u8()? < 8).then(|| cursor.u16_be()).flatten()?,
+        body: cursor.u32_be()?,
+        opaque: cursor.u32_be()?,
     };
     // What counts changes.
     cursor.take(8)?;

@@ -35,7 +35,7 @@ pub(super) enum Size {
 }
 
 pub(super) fn size(kind: u8, bytes: &[u8]) -> Size {
-    let prefix = |least: u32, more: u64| match Cursor::new(bytes).le32() {
+    let prefix = |least: u32, more: u64| match Cursor::new(bytes).u32_le() {
         None => Size::Cut,
         Some(length) if (least..=MAX_BYTES).contains(&length) => Size::Known(u64::from(length) + more),
         Some(_) => Size::Wrong,
@@ -76,10 +76,10 @@ pub(super) struct Elements<'bytes> {
 /// The document at the beginning of `bytes`, and its length. None if that cannot be, or is not there.
 pub(super) fn document(bytes: &[u8]) -> Option<(Elements<'_>, u32)> {
     let mut cursor = Cursor::new(bytes);
-    let length = cursor.le32().filter(|length| (5..=MAX_BYTES).contains(length))?;
+    let length = cursor.u32_le().filter(|length| (5..=MAX_BYTES).contains(length))?;
     let there = bytes.get(..bytes.len().min(length as usize))?;
     let mut cursor = Cursor::new(there);
-    cursor.le32()?;
+    cursor.u32_le()?;
     Some((Elements { cursor, is_whole: false, is_wrong: false }, length))
 }
 
@@ -125,9 +125,9 @@ impl<'bytes> Element<'bytes> {
     pub(super) fn number(&self) -> Option<i64> {
         let mut cursor = Cursor::new(self.value);
         match self.kind {
-            DOUBLE => cursor.le64().map(|bits| f64::from_bits(bits) as i64),
-            INT32 => cursor.le32().map(|number| i64::from(number as i32)),
-            INT64 => cursor.le64().map(|number| number as i64),
+            DOUBLE => cursor.u64_le().map(|bits| f64::from_bits(bits) as i64),
+            INT32 => cursor.u32_le().map(|number| i64::from(number as i32)),
+            INT64 => cursor.u64_le().map(|number| number as i64),
             BOOLEAN => cursor.u8().map(i64::from),
             _ => None,
         }

@@ -82,7 +82,7 @@ impl Walk {
         }
         let mut cursor = Cursor::new(self.stream.bytes());
         let kind = cursor.u8()?;
-        let length = u64::from(cursor.le32()?);
+        let length = u64::from(cursor.u32_le()?);
         match kind {
             0 => self.enter(here + 1, 1, length, rule, end),
             _ if length < 5 || here + 1 + length > end => self.leave(end),
@@ -130,7 +130,7 @@ impl Walk {
                     cursor.take(20)?;
                 }
                 let place = cursor.place() as u64;
-                let Some(length) = cursor.le32() else {
+                let Some(length) = cursor.u32_le() else {
                     // A reply may have no document.
                     return if here + place >= end { self.leave(end) } else { None };
                 };

@@ -64,8 +64,8 @@ impl Operation {
 /// Reads a header. None if it is not there or cannot be one.
 pub(super) fn header(bytes: &[u8]) -> Option<Header> {
     let mut cursor = Cursor::new(bytes);
-    let (length, id, response_to) = (cursor.le32()?, cursor.le32()?, cursor.le32()?);
-    let operation = Operation::of(cursor.le32()?)?;
+    let (length, id, response_to) = (cursor.u32_le()?, cursor.u32_le()?, cursor.u32_le()?);
+    let operation = Operation::of(cursor.u32_le()?)?;
     let least = match operation {
         Operation::Message => 26,
         Operation::Compressed => 25,
@@ -99,8 +99,8 @@ pub(super) enum Body<'bytes> {
 /// Unpacks a compressed body.
 pub(super) fn unpacked(bytes: &[u8]) -> Option<(Operation, Vec<u8>)> {
     let mut cursor = Cursor::new(bytes);
-    let operation = Operation::of(cursor.le32()?).filter(|one| *one != Operation::Compressed)?;
-    cursor.le32().filter(|length| *length <= MAX_BYTES)?;
+    let operation = Operation::of(cursor.u32_le()?).filter(|one| *one != Operation::Compressed)?;
+    cursor.u32_le().filter(|length| *length <= MAX_BYTES)?;
     let body = match cursor.u8()? {
         0 => cursor.rest().to_vec(),
         1 => unpack::snappy(cursor.rest(), MAX_UNPACKED_BYTES),
@@ -113,7 +113,7 @@ pub(super) fn unpacked(bytes: &[u8]) -> Option<(Operation, Vec<u8>)> {
 pub(super) fn body(operation: Operation, bytes: &[u8], is_cut: bool) -> Body<'_> {
     let absent = if is_cut { Body::Cut } else { Body::Foreign };
     let mut cursor = Cursor::new(bytes);
-    let Some(first) = cursor.le32() else { return absent };
+    let Some(first) = cursor.u32_le() else { return absent };
     match operation {
         Operation::Message => {
             if first & !(CHECKSUM_PRESENT | MORE_TO_COME | EXHAUST_ALLOWED) & 0xffff != 0 {
@@ -161,7 +161,7 @@ fn section<'bytes>(mut cursor: Cursor<'bytes>, is_cut: bool) -> Result<Option<El
             }
             Some(1) => {
                 let length =
-                    Cursor::new(cursor.rest()).le32().filter(|length| (5..=MAX_BYTES).contains(length));
+                    Cursor::new(cursor.rest()).u32_le().filter(|length| (5..=MAX_BYTES).contains(length));
                 match length {
                     Some(length) => drop(cursor.take_head(length as usize)),
                     None if is_cut && cursor.rest().len() < 4 => return Ok(None),

@@ -1,7 +1,7 @@
 //! What requests and replies look like: names of operations and errors, and whether bytes can be a message.
 
 use crate::Side;
-use crate::scan::Scan;
+use crate::cursor::Cursor;
 
 /// A longer message is none: servers refuse more than `jute.maxbuffer`, 1 MiB unless raised.
 pub(super) const MAX_MESSAGE_BYTES: u32 = 64 << 20;
@@ -166,25 +166,25 @@ pub(super) fn four_letters(bytes: &[u8]) -> Option<&'static str> {
 
 /// The length of a message, and what there is of it.
 pub(super) fn length(bytes: &[u8]) -> Option<(u32, &[u8])> {
-    let mut scan = Scan::new(bytes);
-    let length = u32::try_from(scan.i32_be()?).unwrap_or(u32::MAX);
-    Some((length, scan.rest()))
+    let mut cursor = Cursor::new(bytes);
+    let length = u32::try_from(cursor.i32_be()?).unwrap_or(u32::MAX);
+    Some((length, cursor.rest()))
 }
 
 /// The password in a connect request or response: where it begins in the message without its length, and its length.
 /// None when it is no such message.
 pub(super) fn password(side: Side, body: &[u8], length: u32) -> Option<(usize, usize)> {
-    let mut scan = Scan::new(body);
-    if scan.i32_be()? != 0 {
+    let mut cursor = Cursor::new(body);
+    if cursor.i32_be()? != 0 {
         return None;
     }
-    if side == Side::Client && scan.i64_be()? < 0 {
+    if side == Side::Client && cursor.i64_be()? < 0 {
         return None;
     }
-    let timeout_ms = scan.i32_be()?;
-    scan.i64_be()?;
-    let password = usize::try_from(scan.i32_be()?).ok()?;
-    let fixed = scan.taken();
+    let timeout_ms = cursor.i32_be()?;
+    cursor.i64_be()?;
+    let password = usize::try_from(cursor.i32_be()?).ok()?;
+    let fixed = cursor.place();
     let is_whole = |end: usize| u32::try_from(end).is_ok_and(|end| length == end || length == end + 1);
     let is_session = timeout_ms > 0 || (side == Side::Server && timeout_ms == 0);
     let fits = (password == PASSWORD_BYTES || password == 0) && is_whole(fixed + password);
@@ -202,8 +202,8 @@ pub(super) struct Head<'bytes> {
 
 /// Reads the beginning of a request, and says how far it looks like one.
 pub(super) fn request(body: &[u8], length: u32) -> Option<(Head<'_>, Shape)> {
-    let mut scan = Scan::new(body);
-    let (xid, operation) = (scan.i32_be()?, scan.i32_be()?);
+    let mut cursor = Cursor::new(body);
+    let (xid, operation) = (cursor.i32_be()?, cursor.i32_be()?);
     let (name, fields) = fields(operation)?;
     let is_its_xid = match operation {
         11 => xid == PING,
@@ -225,14 +225,14 @@ pub(super) fn request(body: &[u8], length: u32) -> Option<(Head<'_>, Shape)> {
             }
         }
         Fields::Path(tail) => {
-            let path = path(&mut scan, length)?;
+            let path = path(&mut cursor, length)?;
             head.path = path.text;
             if path.end + tail == length { Shape::Whole } else { Shape::Other }
         }
         Fields::Data(tail, is_all) => {
-            let path = path(&mut scan, length)?;
+            let path = path(&mut cursor, length)?;
             head.path = path.text;
-            match scan.i32_be().filter(|_| path.is_there) {
+            match cursor.i32_be().filter(|_| path.is_there) {
                 Some(data) => {
                     let end = path.end + 4 + usize::try_from(data.max(0)).ok()? + tail;
                     let fits = if is_all { end == length } else { end <= length };
@@ -242,42 +242,42 @@ pub(super) fn request(body: &[u8], length: u32) -> Option<(Head<'_>, Shape)> {
             }
         }
         Fields::Rights => {
-            let path = path(&mut scan, length)?;
+            let path = path(&mut cursor, length)?;
             head.path = path.text;
-            match scan.i32_be().filter(|_| path.is_there) {
+            match cursor.i32_be().filter(|_| path.is_there) {
                 Some(rights) if !(-1..4096).contains(&rights) => Shape::Other,
                 _ => Shape::Beginning,
             }
         }
         Fields::Requests => {
-            let (first, is_last, error) = (scan.i32_be()?, scan.u8()?, scan.i32_be()?);
+            let (first, is_last, error) = (cursor.i32_be()?, cursor.u8()?, cursor.i32_be()?);
             if error != -1 || is_last > 1 {
                 return None;
             }
             if is_last == 0 {
                 self::fields(first)?;
-                head.path = path(&mut scan, length)?.text;
+                head.path = path(&mut cursor, length)?.text;
             }
             Shape::Whole
         }
         Fields::Watches => {
-            let (zxid, lists) = (scan.i64_be()?, scan.i32_be()?);
+            let (zxid, lists) = (cursor.i64_be()?, cursor.i32_be()?);
             if zxid >= 0 && (-1..1 << 20).contains(&lists) { Shape::Beginning } else { Shape::Other }
         }
         Fields::Credentials => {
             let scheme = scheme(body)?;
             if scheme.end() <= length { Shape::Whole } else { Shape::Other }
         }
-        Fields::Token => match usize::try_from(scan.i32_be()?.max(0)) {
+        Fields::Token => match usize::try_from(cursor.i32_be()?.max(0)) {
             Ok(token) if 12 + token == length => Shape::Whole,
             _ => Shape::Other,
         },
         Fields::Servers => {
             for _ in 0..3 {
-                let servers = scan.i32_be().filter(|servers| *servers >= -1)?;
-                scan.take(usize::try_from(servers.max(0)).ok()?)?;
+                let servers = cursor.i32_be().filter(|servers| *servers >= -1)?;
+                cursor.take(usize::try_from(servers.max(0)).ok()?)?;
             }
-            if scan.taken() + 8 == length { Shape::Whole } else { Shape::Other }
+            if cursor.place() + 8 == length { Shape::Whole } else { Shape::Other }
         }
     };
     (shape != Shape::Other).then_some((head, shape))
@@ -292,15 +292,15 @@ struct Path<'bytes> {
 }
 
 /// A path, if it is one as far as it is there and does not go beyond the message.
-fn path<'bytes>(scan: &mut Scan<'bytes>, length: usize) -> Option<Path<'bytes>> {
-    let size = usize::try_from(scan.i32_be()?).ok()?;
-    let end = scan.taken() + size;
-    let there = scan.rest().get(..size.min(scan.rest().len()))?;
+fn path<'bytes>(cursor: &mut Cursor<'bytes>, length: usize) -> Option<Path<'bytes>> {
+    let size = usize::try_from(cursor.i32_be()?).ok()?;
+    let end = cursor.place() + size;
+    let there = cursor.rest().get(..size.min(cursor.rest().len()))?;
     let is_path = there.first().is_none_or(|first| *first == b'/') && !there.iter().any(|byte| *byte < b' ');
     if size == 0 || size > LONGEST_PATH_BYTES || end > length || !is_path {
         return None;
     }
-    let is_there = scan.take(size).is_some();
+    let is_there = cursor.take(size).is_some();
     Some(Path { text: there.get(..MAX_PATH_BYTES.min(there.len()))?, end, is_there })
 }
 
@@ -320,13 +320,13 @@ impl Scheme {
 
 /// Reads where the scheme of an authentication is in a message without its length.
 pub(super) fn scheme(body: &[u8]) -> Option<Scheme> {
-    let mut scan = Scan::new(body);
-    if scan.i32_be()? != AUTH || scan.i32_be()? != 100 {
+    let mut cursor = Cursor::new(body);
+    if cursor.i32_be()? != AUTH || cursor.i32_be()? != 100 {
         return None;
     }
-    scan.i32_be()?;
-    let length = usize::try_from(scan.i32_be()?).ok()?;
-    (length <= 64).then_some(Scheme { begin: scan.taken(), length })
+    cursor.i32_be()?;
+    let length = usize::try_from(cursor.i32_be()?).ok()?;
+    (length <= 64).then_some(Scheme { begin: cursor.place(), length })
 }
 
 /// A reply's header.
@@ -338,8 +338,8 @@ pub(super) struct Reply {
 
 /// Reads the header of a reply, and says how far it looks like one.
 pub(super) fn reply(body: &[u8], length: u32) -> Option<(Reply, Shape)> {
-    let mut scan = Scan::new(body);
-    let (xid, zxid, error) = (scan.i32_be()?, scan.i64_be()?, scan.i32_be()?);
+    let mut cursor = Cursor::new(body);
+    let (xid, zxid, error) = (cursor.i32_be()?, cursor.i64_be()?, cursor.i32_be()?);
     let is_known = error == 0 || self::error(error).is_some();
     if length < REPLY_HEADER_BYTES || zxid < -1 || !is_known {
         return None;
@@ -354,9 +354,9 @@ pub(super) fn reply(body: &[u8], length: u32) -> Option<(Reply, Shape)> {
             }
         }
         EVENT => {
-            let (kind, state) = (scan.i32_be()?, scan.i32_be()?);
-            let path = usize::try_from(scan.i32_be()?).ok()?;
-            let fits = u32::try_from(scan.taken() + path).ok() == Some(length);
+            let (kind, state) = (cursor.i32_be()?, cursor.i32_be()?);
+            let path = usize::try_from(cursor.i32_be()?).ok()?;
+            let fits = u32::try_from(cursor.place() + path).ok() == Some(length);
             if fits && (-2..16).contains(&kind) && (-2..16).contains(&state) {
                 Shape::Whole
             } else {
@@ -372,7 +372,7 @@ pub(super) fn reply(body: &[u8], length: u32) -> Option<(Reply, Shape)> {
         }
         0.. => {
             let content = length - REPLY_HEADER_BYTES;
-            let data = scan.i32_be().and_then(|data| u32::try_from(data.max(0)).ok());
+            let data = cursor.i32_be().and_then(|data| u32::try_from(data.max(0)).ok());
             let is_data = data.and_then(|data| data.checked_add(4 + STAT_BYTES)) == Some(content);
             if is_data || content == STAT_BYTES { Shape::Beginning } else { Shape::Header }
         }
@@ -399,14 +399,14 @@ pub(super) fn shape(side: Side, body: &[u8], length: u32) -> Shape {
 /// another one.
 pub(super) fn error_of_several(body: &[u8]) -> i32 {
     const UNDONE: i32 = -2;
-    let mut scan = Scan::new(body);
-    if scan.take(REPLY_HEADER_BYTES as usize).is_none() {
+    let mut cursor = Cursor::new(body);
+    if cursor.take(REPLY_HEADER_BYTES as usize).is_none() {
         return 0;
     }
     let mut found = 0;
     // When one fails, all have a result of this kind, and of the same length.
     while let (Some(-1), Some(0), Some(_), Some(error)) =
-        (scan.i32_be(), scan.u8(), scan.i32_be(), scan.i32_be())
+        (cursor.i32_be(), cursor.u8(), cursor.i32_be(), cursor.i32_be())
     {
         if error != 0 && error != UNDONE {
             return error;

@@ -1,7 +1,7 @@
 //! Blanks scheme and credential of authentications, passwords of sessions, and tokens of SASL.
 
 use super::messages::{self, MAX_MESSAGE_BYTES, SASL, Shape};
-use crate::scan::Scan;
+use crate::cursor::Cursor;
 use crate::stream::Pushed;
 use crate::{Chunk, PerSide, Redactor, Secrets, Side, Stream, blank};
 
@@ -69,7 +69,7 @@ impl Reading {
             }
             self.is_known = true;
             self.was_known = true;
-            let xid = Scan::new(body).i32_be();
+            let xid = Cursor::new(body).i32_be();
             let begins_step = side == Side::Client && is_step(body) && steps.len() < MAX_STEPS;
             self.find(side, length, steps);
             if side == Side::Server {
@@ -102,7 +102,7 @@ impl Reading {
         } else if side == Side::Client && is_step(body) {
             self.secrets.add((begin + 12).min(end), end);
         } else if side == Side::Server
-            && let Some(xid) = Scan::new(body).i32_be()
+            && let Some(xid) = Cursor::new(body).i32_be()
             && steps.contains(&xid)
             && xid >= 0
         {
@@ -113,6 +113,6 @@ impl Reading {
 
 /// Whether a request is a step of SASL.
 fn is_step(body: &[u8]) -> bool {
-    let mut scan = Scan::new(body);
-    matches!((scan.i32_be(), scan.i32_be()), (Some(0..), Some(SASL)))
+    let mut cursor = Cursor::new(body);
+    matches!((cursor.i32_be(), cursor.i32_be()), (Some(0..), Some(SASL)))
 }

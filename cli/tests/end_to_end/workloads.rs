@@ -23,6 +23,11 @@ fn processes() {
         assert_eq!(Command::new("/bin/false").status().unwrap().code(), Some(1));
     }
     let mut sleeper = Command::new("/bin/sleep").arg("60").spawn().unwrap();
+    // A process that is killed within execve has run no program.
+    let state = || std::fs::read_to_string(format!("/proc/{}/stat", sleeper.id())).unwrap();
+    while !state().contains("(sleep) S") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     sleeper.kill().unwrap();
     sleeper.wait().unwrap();
 }

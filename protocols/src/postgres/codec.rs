@@ -1,5 +1,7 @@
 //! Reads queries and what comes of them.
 
+use std::collections::VecDeque;
+
 use super::statements::{Names, operation};
 use super::{FROM_CLIENT, FROM_SERVER, GSS, PROTOCOL_3, SSL, length, startup};
 use crate::{Attribute, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
@@ -7,11 +9,21 @@ use crate::{Attribute, Codec, Key, Progress, Request, Response, Side, Sink, Stat
 /// Of a message's content, looked at.
 const HEAD_BYTES: usize = 2048;
 
-/// What a request's tag says, beside the number of its batch.
-const SIMPLE: u64 = 0;
-const EXECUTE: u64 = 1;
-const PREPARE: u64 = 2;
-const KIND_BITS: u32 = 2;
+/// Requests whose kind is remembered; of more than that, answers are told by the server's readiness alone.
+const MAX_EXPECTED: usize = 4096;
+
+/// What the server is to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    /// A simple query: by its readiness.
+    Query,
+    /// A batch that executes nothing: by its readiness.
+    Prepare,
+    /// By the end of the result.
+    Execute,
+    /// The end of a batch that executed something: its readiness answers no request.
+    Sync,
+}
 
 /// The state of a connection.
 #[derive(Debug, Default)]
@@ -23,13 +35,15 @@ pub(super) struct PostgresCodec {
     database: Vec<u8>,
     statements: Names,
     portals: Names,
-    /// Number of the batch that the client writes, up to its Sync.
-    batch: u64,
-    /// Of that batch: when it began, what was prepared, and whether anything is executed.
+    /// Of the batch that the client writes, up to its Sync: when it began, what was prepared, and whether anything is executed.
     batch_begun_ns: Option<u64>,
     prepared: Vec<u8>,
     executes: bool,
+    /// What is to be answered, the oldest first; empty after a gap in what the client said.
+    expected: VecDeque<Expected>,
     answer: Answer,
+    /// Of a result that goes on, the end was not kept: what the server sends is passed over up to the next request.
+    is_deaf: bool,
     /// A message whose end has not come, and what it is.
     unfinished: Option<u8>,
 }
@@ -51,6 +65,14 @@ impl Codec for PostgresCodec {
                 && let Some(kind) = self.unfinished.take()
             {
                 self.answered(kind, stream.last_ns(), sink);
+            }
+            if side == Side::Server && self.is_deaf {
+                stream.skip(stream.bytes().len() as u64 + stream.hole());
+                return Progress::Wait;
+            }
+            let bytes = stream.bytes();
+            if bytes.len() < 5 && stream.is_cut() && side == Side::Server && self.ends_unseen(stream, sink) {
+                continue;
             }
             let bytes = stream.bytes();
             if bytes.is_empty() {
@@ -108,7 +130,8 @@ impl Codec for PostgresCodec {
                 self.has_begun = true;
                 self.batch_begun_ns = None;
                 self.executes = false;
-                self.batch += 1;
+                self.expected.clear();
+                self.is_deaf = false;
             }
             Side::Server => {
                 self.unfinished = None;
@@ -118,7 +141,10 @@ impl Codec for PostgresCodec {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.statements.memory_bytes() + self.portals.memory_bytes() + self.prepared.capacity()
+        self.statements.memory_bytes()
+            + self.portals.memory_bytes()
+            + self.prepared.capacity()
+            + self.expected.capacity()
     }
 }
 
@@ -170,29 +196,32 @@ impl PostgresCodec {
     }
 
     fn asked(&mut self, kind: u8, content: &[u8], time_ns: u64, sink: &mut dyn Sink) {
+        self.is_deaf &= !b"QFPBE".contains(&kind);
         match kind {
             b'Q' => {
-                self.batch += 1;
                 let (query, _) = text(content);
-                self.request(SIMPLE, query, time_ns, sink);
+                self.request(Expected::Query, query, time_ns, sink);
             }
             b'F' => {
-                self.batch += 1;
-                self.request(SIMPLE, b"CALL", time_ns, sink);
+                self.request(Expected::Query, b"CALL", time_ns, sink);
             }
             b'P' => {
                 self.batch_begun_ns.get_or_insert(time_ns);
                 let (name, rest) = text(content);
                 let (query, _) = text(rest);
-                self.statements.set(name, query);
-                self.prepared = query.to_vec();
+                if sink.wants_details() {
+                    self.statements.set(name, query);
+                    self.prepared = query.to_vec();
+                }
             }
             b'B' => {
                 self.batch_begun_ns.get_or_insert(time_ns);
                 let (portal, rest) = text(content);
                 let (statement, _) = text(rest);
-                let query = self.statements.get(statement).unwrap_or_default().to_vec();
-                self.portals.set(portal, &query);
+                if sink.wants_details() {
+                    let query = self.statements.get(statement).unwrap_or_default().to_vec();
+                    self.portals.set(portal, &query);
+                }
             }
             b'D' => {
                 self.batch_begun_ns.get_or_insert(time_ns);
@@ -202,7 +231,7 @@ impl PostgresCodec {
                 let query = self.portals.get(portal).unwrap_or_default().to_vec();
                 let begun_ns = if self.executes { time_ns } else { self.batch_begun_ns.unwrap_or(time_ns) };
                 self.executes = true;
-                self.request(EXECUTE, &query, begun_ns, sink);
+                self.request(Expected::Execute, &query, begun_ns, sink);
             }
             b'C' => match content.split_first() {
                 Some((b'S', name)) => self.statements.remove(text(name).0),
@@ -214,22 +243,29 @@ impl PostgresCodec {
                     && !self.executes
                 {
                     let prepared = std::mem::take(&mut self.prepared);
-                    self.request(PREPARE, &prepared, begun_ns, sink);
+                    self.request(Expected::Prepare, &prepared, begun_ns, sink);
                 }
-                self.executes = false;
-                self.batch += 1;
+                if std::mem::take(&mut self.executes) {
+                    self.expect(Expected::Sync);
+                }
             }
             _ => {}
         }
     }
 
-    fn request(&mut self, kind: u64, query: &[u8], begun_ns: u64, sink: &mut dyn Sink) {
-        let tag = self.batch << KIND_BITS | kind;
+    fn expect(&mut self, kind: Expected) {
+        if self.expected.len() < MAX_EXPECTED {
+            self.expected.push_back(kind);
+        }
+    }
+
+    fn request(&mut self, kind: Expected, query: &[u8], begun_ns: u64, sink: &mut dyn Sink) {
+        self.expect(kind);
         if !sink.wants_details() {
-            sink.request(&Request { tag, ..Request::new(Key::Order, begun_ns) });
+            sink.request(&Request::new(Key::Order, begun_ns));
             return;
         }
-        let operation = if kind == PREPARE { b"PREPARE".to_vec() } else { operation(query) };
+        let operation = if kind == Expected::Prepare { b"PREPARE".to_vec() } else { operation(query) };
         let all = [
             Attribute::text("db.operation.name", &operation),
             Attribute::text("db.query.text", query),
@@ -238,7 +274,7 @@ impl PostgresCodec {
         let said: Vec<Attribute<'_>> =
             all.into_iter().filter(|one| one.value != crate::Value::Text(b"")).collect();
         let name = if operation.is_empty() { b"query" } else { operation.as_slice() };
-        sink.request(&Request { tag, name, attributes: &said, ..Request::new(Key::Order, begun_ns) });
+        sink.request(&Request { name, attributes: &said, ..Request::new(Key::Order, begun_ns) });
     }
 
     /// The head of a message of the server.
@@ -264,29 +300,28 @@ impl PostgresCodec {
 
     /// The end of a message of the server.
     fn answered(&mut self, kind: u8, last_ns: u64, sink: &mut dyn Sink) {
-        let Some(tag) = sink.pending(Key::Order) else {
-            if kind == b'Z' {
-                self.answer = Answer::default();
-            }
-            return;
-        };
-        let (batch, is_execute) = (tag >> KIND_BITS, tag & ((1 << KIND_BITS) - 1) == EXECUTE);
         match kind {
-            b'C' | b'I' | b's' if is_execute && self.answer.error.is_none() => self.respond(last_ns, sink),
-            b'E' if is_execute => {
+            b'C' | b'I' | b's' if self.executes_next() && self.answer.error.is_none() => {
+                self.respond(last_ns, sink);
+            }
+            b'E' if self.executes_next() => {
                 self.respond(last_ns, sink);
                 // Up to Sync the server skips all.
-                let is_same = |sink: &dyn Sink| {
-                    sink.pending(Key::Order)
-                        .is_some_and(|tag| tag >> KIND_BITS == batch && tag & 3 == EXECUTE)
-                };
-                while is_same(sink) {
+                while self.executes_next() {
+                    self.expected.pop_front();
                     sink.skipped(Key::Order, Status::FAILED, last_ns);
                 }
             }
             b'Z' => {
-                if !is_execute {
-                    self.respond(last_ns, sink);
+                // Those that are left were answered in a gap.
+                while self.executes_next() {
+                    self.expected.pop_front();
+                }
+                match self.expected.front() {
+                    Some(Expected::Sync) => _ = self.expected.pop_front(),
+                    // With nothing expected it is the end of what was asked in a gap, or of the login.
+                    None if self.answer.first_ns.is_none() => {}
+                    _ => self.respond(last_ns, sink),
                 }
                 self.answer = Answer::default();
             }
@@ -294,7 +329,27 @@ impl PostgresCodec {
         }
     }
 
+    fn executes_next(&self) -> bool {
+        self.expected.front() == Some(&Expected::Execute)
+    }
+
+    /// The rest of the server's call was not kept, and the end of the result may be in it. When nothing else is in
+    /// flight, and rows or an error were seen, this is the answer, and it goes on to the next request; otherwise it
+    /// cannot be told where the next one begins.
+    fn ends_unseen(&mut self, stream: &mut Stream, sink: &mut dyn Sink) -> bool {
+        let requests = self.expected.iter().filter(|one| **one != Expected::Sync).count();
+        if requests != 1 || self.answer.first_ns.is_none() {
+            return false;
+        }
+        stream.skip(stream.bytes().len() as u64 + stream.hole());
+        self.respond(stream.last_ns(), sink);
+        self.expected.clear();
+        self.is_deaf = true;
+        true
+    }
+
     fn respond(&mut self, last_ns: u64, sink: &mut dyn Sink) {
+        self.expected.pop_front();
         let Answer { first_ns, error } = std::mem::take(&mut self.answer);
         let status = if error.is_some() { Status::FAILED } else { Status::OK };
         let code = error.unwrap_or_default();

@@ -113,6 +113,30 @@ fn long_queries_rows_and_copies_are_passed_over() {
 }
 
 #[test]
+fn results_beyond_what_is_kept_are_answers_and_one_lost_call_costs_a_few_queries() {
+    let row = message(b'D', &[1; 300]);
+    let result = [message(b'T', &[0, 0]), row.repeat(10), all(&[(b'C', b"SELECT 10\0"), READY])].concat();
+    let turn = || [client(message(b'Q', b"SELECT 1\0")), server(&result)];
+    let dialogue: Vec<Turn> = (0..30).flat_map(|_| turn()).collect();
+    let little = Playing { kept_bytes: 1024, ..Playing::default() };
+    let told = little.told(&DEFINITION, &dialogue);
+    assert_eq!((told.exchanges.len(), told.unpaired.total()), (30, 0));
+
+    let mut lost = vec![false; 60];
+    for place in [20, 21] {
+        let mut lost_one = lost.clone();
+        lost_one.splice(place..=place, [true]);
+        let told = Playing { lost: lost_one, ..Playing::default() }.told(&DEFINITION, &dialogue);
+        let answered = told.short().iter().filter(|line| *line == "SELECT ok").count();
+        assert!(answered >= 25, "{answered} of 30, without call {place}");
+    }
+    // The connection is older than the recording.
+    lost.fill(false);
+    let from_the_middle = Playing { lost: vec![true, false], ..Playing::default() };
+    assert!(from_the_middle.told(&DEFINITION, &dialogue).exchanges.is_empty(), "no question was seen");
+}
+
+#[test]
 fn passwords_in_statements_are_blanked_wherever_a_call_ends() {
     let dialogue = [
         client(message(b'Q', b"ALTER ROLE me PASSWORD 'hunter2'\0")),

@@ -24,8 +24,3 @@ pub static ALL: &[&Definition] = &[
 pub fn find(name: &str) -> Option<&'static Definition> {
     ALL.iter().copied().find(|definition| definition.name == name)
 }
-
-/// The protocol that a TLS handshake agreed on.
-pub fn by_alpn(name: &[u8]) -> Option<&'static Definition> {
-    ALL.iter().copied().find(|definition| definition.alpn.contains(&name))
-}

@@ -18,8 +18,6 @@ const MAX_FOREIGN_CALLS: u32 = 16;
 pub struct Facts {
     /// Port of the side that accepted; 0 when unknown.
     pub server_port: u16,
-    /// What the TLS handshake agreed on.
-    pub alpn: Option<&'static Definition>,
     /// Whether exchanges carry details for spans.
     pub wants_details: bool,
     /// Whether it is one of datagrams.
@@ -64,10 +62,15 @@ impl std::fmt::Debug for Conversation {
 impl Conversation {
     /// One of which nothing was heard.
     pub fn new(facts: Facts) -> Self {
-        let state = match facts.alpn {
-            Some(definition) => decided(definition, facts),
-            None => undecided(facts.server_port),
-        };
+        Self::in_state(undecided(facts.server_port), facts)
+    }
+
+    /// One of a protocol that is known.
+    pub fn of(definition: &'static Definition, facts: Facts) -> Self {
+        Self::in_state(decided(definition, facts), facts)
+    }
+
+    fn in_state(state: State, facts: Facts) -> Self {
         let mut pairing = Pairing::new(facts.wants_details);
         let stream = if facts.is_from_start { Stream::from_start } else { Stream::default };
         if !facts.is_from_start {
@@ -82,11 +85,6 @@ impl Conversation {
             changes: 0,
             gaps: 0,
         }
-    }
-
-    /// One of a protocol that is known.
-    pub fn of(definition: &'static Definition, facts: Facts) -> Self {
-        Self::new(Facts { alpn: Some(definition), ..facts })
     }
 
     /// The protocol, once decided.

@@ -33,13 +33,15 @@ pub fn play(input: &[u8]) {
     let definition = usize::from(*protocol) % (ALL.len() + 1);
     let definition = definition.checked_sub(1).and_then(|place| ALL.get(place)).copied();
     let facts = Facts {
-        alpn: definition,
         is_from_start: flags & FROM_START != 0,
         wants_details: flags & DETAILS != 0,
         is_datagrams: flags & DATAGRAMS != 0,
         ..Facts::default()
     };
-    let mut conversation = Conversation::new(facts);
+    let mut conversation = match definition {
+        Some(definition) => Conversation::of(definition, facts),
+        None => Conversation::new(facts),
+    };
     let mut redactors: Vec<Box<dyn Redactor>> = match (flags & REDACTS, definition) {
         (0, _) => Vec::new(),
         (_, Some(one)) => one.redactor.into_iter().map(|new| new()).collect(),

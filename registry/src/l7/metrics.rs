@@ -14,11 +14,11 @@ pub(super) struct Metrics {
 }
 
 macro_rules! metrics {
-    ($($($protocol:literal)|+ => $outbound:ident $($outbound_time:ident $inbound:ident $inbound_time:ident)?,)+) => {
+    ($($protocol:literal => $outbound:ident $($outbound_time:ident $inbound:ident $inbound_time:ident)?,)+) => {
         /// Those of a protocol, by its name; none when it has no metrics of its own.
         pub(super) fn of(protocol: &Protocol) -> Option<Metrics> {
             match protocol.name {
-                $($($protocol)|+ => {
+                $($protocol => {
                     #[allow(unused_mut, unused_assignments, reason = "some have only one")]
                     let mut rest = (None, None, None);
                     $(rest = (
@@ -40,7 +40,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    "http" | "http2" => HTTP_OUT HTTP_OUT_TIME HTTP_IN HTTP_IN_TIME,
+    "http" => HTTP_OUT HTTP_OUT_TIME HTTP_IN HTTP_IN_TIME,
     "postgres" => POSTGRES_OUT POSTGRES_OUT_TIME POSTGRES_IN POSTGRES_IN_TIME,
     "redis" => REDIS_OUT REDIS_OUT_TIME REDIS_IN REDIS_IN_TIME,
     "memcached" => MEMCACHED_OUT MEMCACHED_OUT_TIME MEMCACHED_IN MEMCACHED_IN_TIME,

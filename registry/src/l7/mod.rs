@@ -8,7 +8,7 @@ mod metrics;
 mod names;
 mod requests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ pub(crate) struct Talks {
     datagrams: OrderedMap<Pair, Talk>,
     unpaired: BTreeMap<(&'static str, &'static str), u64>,
     names: OrderedMap<IpAddr, (Arc<str>, UnixNanos)>,
-    had: Vec<Had>,
+    had: VecDeque<Had>,
 }
 
 impl Talk {
@@ -117,11 +117,15 @@ impl Talk {
     }
 
     fn protocol_name(&self) -> &'static str {
-        self.conversation.protocol().map_or(UNKNOWN, requests::name)
+        self.conversation.protocol().map_or(UNKNOWN, |protocol| protocol.name)
     }
 
     /// Takes what is complete, and counts what stayed alone.
-    fn settle(&mut self, had: &mut Vec<Had>, unpaired: &mut BTreeMap<(&'static str, &'static str), u64>) {
+    fn settle(
+        &mut self,
+        had: &mut VecDeque<Had>,
+        unpaired: &mut BTreeMap<(&'static str, &'static str), u64>,
+    ) {
         let now = self.conversation.unpaired();
         if now != self.unpaired {
             let before = std::mem::replace(&mut self.unpaired, now);
@@ -250,9 +254,9 @@ impl Talks {
         talk.settle(&mut self.had, &mut self.unpaired);
     }
 
-    /// Takes the exchanges that are complete.
-    pub(crate) fn take(&mut self) -> Vec<Had> {
-        std::mem::take(&mut self.had)
+    /// Takes one of the exchanges that are complete.
+    pub(crate) fn next_exchange(&mut self) -> Option<Had> {
+        self.had.pop_front()
     }
 
     /// Addresses that a name was found to have.

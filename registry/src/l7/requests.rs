@@ -16,7 +16,7 @@ use crate::{Config, Limits};
 /// In the place of a name when there are too many.
 const OTHER: &str = "~other";
 
-/// A protocol by its name: two that share metrics are one here.
+/// A protocol by its name.
 type Name = &'static str;
 
 /// What is counted of requests that are alike.
@@ -89,7 +89,7 @@ impl Requests {
         time: UnixNanos,
         (config, drops): (&Config, &mut Drops),
     ) {
-        let key = (name(protocol), route);
+        let key = (protocol.name, route);
         if !self.outbound.contains_key(&key) && self.outbound.len() >= config.limits.destinations {
             drops.count(Dropped::Destinations, time);
             return;
@@ -143,7 +143,7 @@ impl Requests {
         time: UnixNanos,
         config: &Config,
     ) {
-        let (_, counts) = self.inbound.entry(name(protocol)).or_insert_with(|| (protocol, Counts::default()));
+        let (_, counts) = self.inbound.entry(protocol.name).or_insert_with(|| (protocol, Counts::default()));
         counts.add(exchange, time, &config.histogram_bounds_ns);
     }
 
@@ -228,14 +228,6 @@ impl Requests {
                 collector.add(inbound_time, [], histogram);
             }
         }
-    }
-}
-
-/// HTTP of all versions is one protocol in metrics.
-pub(super) fn name(protocol: &'static Protocol) -> Name {
-    match protocol.name {
-        "http2" => "http",
-        name => name,
     }
 }
 

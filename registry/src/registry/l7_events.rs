@@ -43,7 +43,7 @@ impl Registry {
 
     /// Gives the exchanges that are complete to their containers.
     pub(super) fn count_exchanges(&mut self, time: UnixNanos) {
-        for had in self.talks.take() {
+        while let Some(had) = self.talks.next_exchange() {
             let socket = had.connection_id.and_then(|id| self.sockets.outbound(id));
             let route = socket.map(|(_, route, _)| *route);
             self.count_exchange(had, route, time);

@@ -1,5 +1,6 @@
 //! What the project knows of a protocol: one such constant a protocol, all of them in the catalogue.
 
+use crate::statement::Dialect;
 use crate::{Codec, Redactor, Side};
 
 /// How sure it is that bytes are of a protocol.
@@ -59,8 +60,8 @@ pub enum System {
 pub enum Statement {
     /// There is no such text, or it has no literals.
     Plain,
-    /// SQL and its kin: literals are quoted, or numbers.
-    Sql,
+    /// SQL and its kin: literals are quoted, or numbers. [`normalise`](crate::statement::normalise) takes them out.
+    Sql(Dialect),
     /// Words: all behind the first are literals.
     Command,
 }

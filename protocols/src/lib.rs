@@ -20,6 +20,7 @@ mod exchange;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzzing;
 mod redact;
+pub mod statement;
 mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -10,6 +10,7 @@ mod framing;
 mod redactor;
 mod scan;
 
+use crate::statement::Dialect;
 use crate::{Definition, Recognition, Side, Statement, System, Transport};
 use envelope::{HEADER_BYTES, Header, Opcode};
 
@@ -21,7 +22,7 @@ pub(crate) static DEFINITION: Definition = Definition {
     alpn: &[],
     transport: Transport::Stream,
     system: System::Database("cassandra"),
-    statement: Statement::Sql,
+    statement: Statement::Sql(Dialect::Cql),
     recognise,
     codec: |_| Box::new(codec::CassandraCodec::default()),
     redactor: Some(|| Box::new(redactor::CassandraRedactor::default())),

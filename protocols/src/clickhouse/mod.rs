@@ -15,6 +15,7 @@ mod statement;
 mod types;
 mod wire;
 
+use crate::statement::Dialect;
 use crate::{Definition, Recognition, Side, Statement, System, Transport};
 use wire::{Stop, Wire};
 
@@ -26,7 +27,7 @@ pub(crate) static DEFINITION: Definition = Definition {
     alpn: &[],
     transport: Transport::Stream,
     system: System::Database("clickhouse"),
-    statement: Statement::Sql,
+    statement: Statement::Sql(Dialect::ClickHouse),
     recognise,
     codec: |_| Box::new(codec::ClickhouseCodec::default()),
     redactor: Some(|| Box::new(redactor::ClickhouseRedactor::default())),

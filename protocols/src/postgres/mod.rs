@@ -6,6 +6,7 @@ mod codec;
 mod redactor;
 mod statements;
 
+use crate::statement::Dialect;
 use crate::{Definition, Recognition, Side, Statement, System, Transport};
 
 /// PostgreSQL, and what speaks like it: PgBouncer, CockroachDB.
@@ -16,7 +17,7 @@ pub(crate) static DEFINITION: Definition = Definition {
     alpn: &[b"postgresql"],
     transport: Transport::Stream,
     system: System::Database("postgresql"),
-    statement: Statement::Sql,
+    statement: Statement::Sql(Dialect::Postgres),
     recognise,
     codec: |_| Box::new(codec::PostgresCodec::default()),
     redactor: Some(|| Box::new(redactor::PostgresRedactor::default())),

@@ -62,7 +62,7 @@ pub enum Statement {
     Plain,
     /// SQL and its kin: literals are quoted, or numbers. [`normalise`](crate::statement::normalise) takes them out.
     Sql(Dialect),
-    /// Words: all behind the first are literals.
+    /// Words: a command, the key that it is about if it is one that has a key there, and values.
     Command,
 }
 

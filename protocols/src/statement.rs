@@ -8,13 +8,29 @@
 //! (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html>) and MySQL
 //! (<https://dev.mysql.com/doc/refman/8.4/en/language-structure.html>).
 
+mod command;
 mod summary;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
+use std::borrow::Cow;
+
 pub use summary::{Summary, summary};
 use tokens::{Token, Tokens};
+
+use crate::{Definition, Statement};
+
+impl Definition {
+    /// What `db.query.text` says without the values that are in it. Doing it again changes nothing.
+    pub fn statement_without_literals<'text>(&self, text: &'text [u8]) -> Cow<'text, [u8]> {
+        match self.statement {
+            Statement::Plain => Cow::Borrowed(text),
+            Statement::Sql(dialect) => Cow::Owned(normalise(dialect, text)),
+            Statement::Command => Cow::Owned(command::without_values(text)),
+        }
+    }
+}
 
 /// What quotes and comments mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -179,3 +179,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_protocols_say_of_statements_has_no_literals() {
+    for (protocol, text, shape) in [
+        ("postgres", "SELECT $$a$$ FROM t WHERE n = 5", "SELECT ? FROM t WHERE n = ?"),
+        ("clickhouse", "SELECT * FROM `t` WHERE a = 'it\\'s'", "SELECT * FROM `t` WHERE a = ?"),
+        ("cassandra", "SELECT * FROM t WHERE a = 'b' // c", "SELECT * FROM t WHERE a = ?"),
+        ("redis", "SET basket:7 milk", "SET basket:7 ?"),
+        ("memcached", "set basket:7", "set basket:7"),
+        // Their codecs leave values out.
+        (
+            "mongo",
+            "{\"find\": \"t\", \"filter\": {\"a\": \"?\"}}",
+            "{\"find\": \"t\", \"filter\": {\"a\": \"?\"}}",
+        ),
+        ("zookeeper", "getData /a", "getData /a"),
+    ] {
+        let without = |text: &[u8]| {
+            crate::catalogue::find(protocol).map(|known| known.statement_without_literals(text).into_owned())
+        };
+        assert_eq!(without(text.as_bytes()).as_deref(), Some(shape.as_bytes()), "{protocol}");
+        assert_eq!(without(shape.as_bytes()).as_deref(), Some(shape.as_bytes()), "{protocol}, again");
+    }
+}

@@ -9,6 +9,9 @@
 //! (<https://dev.mysql.com/doc/refman/8.4/en/language-structure.html>).
 
 mod command;
+mod named;
+mod prepared;
+mod secrets;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -16,6 +19,9 @@ mod tokens;
 
 use std::borrow::Cow;
 
+pub(crate) use named::Named;
+pub(crate) use prepared::Prepared;
+pub(crate) use secrets::StatementSecrets;
 pub use summary::{Summary, summary};
 use tokens::{Token, Tokens};
 

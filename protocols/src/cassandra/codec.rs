@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use super::body::{self, MAX_STATEMENT_BYTES, Said};
 use super::envelope::{self, HEADER_BYTES, Header, Opcode};
 use super::framing::{self, Deframer};
+use crate::statement::{Dialect, Named, Prepared};
 use crate::{
     Attribute, Codec, Key, PerSide, Progress, Request, Response, Side, Sink, Status, Stream, unpack,
 };
 
 /// Of a message, looked at.
 const HEAD_BYTES: usize = 4096;
-/// Prepared statements whose text is known.
-const MAX_PREPARED: usize = 256;
 /// Statements that are being prepared.
 const MAX_PREPARING: usize = 64;
 /// Requests that do not count whose response is expected.
@@ -26,7 +25,7 @@ pub(super) struct CassandraCodec {
     /// Streams of requests that do not count.
     uncounted: VecDeque<i16>,
     preparing: BTreeMap<i16, Box<[u8]>>,
-    prepared: BTreeMap<Box<[u8]>, Box<[u8]>>,
+    prepared: Prepared,
     keyspace: Vec<u8>,
 }
 
@@ -96,9 +95,8 @@ impl Codec for CassandraCodec {
         let of = |side: &Direction| {
             side.frames.as_ref().map_or(0, |frames| size_of::<Deframer>() + frames.memory_bytes())
         };
-        let texts = self.prepared.iter().map(|(id, text)| 64 + id.len() + text.len()).sum::<usize>();
         let preparing = self.preparing.values().map(|text| 64 + text.len()).sum::<usize>();
-        of(&self.sides.client) + of(&self.sides.server) + texts + preparing
+        of(&self.sides.client) + of(&self.sides.server) + self.prepared.memory_bytes() + preparing
     }
 }
 
@@ -182,28 +180,23 @@ impl CassandraCodec {
             Some(text) if asked.statement.is_empty() => text,
             _ => asked.statement,
         };
-        let operation = match header.opcode {
-            Opcode::Prepare => b"PREPARE".to_vec(),
-            Opcode::Batch => b"BATCH".to_vec(),
-            _ => keyword(statement).unwrap_or_else(|| match header.opcode {
-                Opcode::Execute => b"EXECUTE".to_vec(),
-                _ => b"QUERY".to_vec(),
-            }),
+        let named = Named::of(Dialect::Cql, statement);
+        let named = match header.opcode {
+            Opcode::Prepare => named.within("PREPARE"),
+            // Of several statements only the first is looked at.
+            Opcode::Batch => Named::default().within("BATCH"),
+            Opcode::Execute if statement.is_empty() => named.within("EXECUTE"),
+            _ => named,
         };
-        let mut attributes = vec![Attribute::text("db.operation.name", &operation)];
-        if !statement.is_empty() {
-            attributes.push(Attribute::text("db.query.text", statement));
-        }
-        if !self.keyspace.is_empty() {
-            attributes.push(Attribute::text("db.namespace", &self.keyspace));
-        }
+        let mut attributes = named.attributes(statement, &self.keyspace);
         if let Some(level) = asked.consistency {
             attributes.push(Attribute::text("cassandra.consistency.level", level.as_bytes()));
         }
         if let Some(size) = asked.batch {
             attributes.push(Attribute::integer("db.operation.batch.size", size.into()));
         }
-        sink.request(&Request { name: &operation, attributes: &attributes, ..Request::new(key, begun_ns) });
+        let name = named.name("query");
+        sink.request(&Request { name, attributes: &attributes, ..Request::new(key, begun_ns) });
         if header.opcode == Opcode::Prepare && self.preparing.len() < MAX_PREPARING {
             self.preparing.insert(header.stream, statement.into());
         }
@@ -223,10 +216,7 @@ impl CassandraCodec {
             Said::Done => (Status::OK, None),
             Said::Prepared { id } => {
                 if let Some(text) = text.filter(|text| !text.is_empty() && id.len() <= MAX_STATEMENT_BYTES) {
-                    if self.prepared.len() == MAX_PREPARED && !self.prepared.contains_key(id) {
-                        self.prepared.pop_first();
-                    }
-                    self.prepared.insert(id.into(), text);
+                    self.prepared.set(id, &text);
                 }
                 (Status::OK, None)
             }
@@ -249,12 +239,4 @@ impl Open {
             ..Response::new(Key::Slot(self.stream as u64), self.first_ns, last_ns, self.status)
         });
     }
-}
-
-/// The first word of a statement, in capitals. No statement is a word alone: one at the end was cut.
-fn keyword(statement: &[u8]) -> Option<Vec<u8>> {
-    let text = statement.trim_ascii_start();
-    let length = text.iter().position(|byte| !byte.is_ascii_alphabetic())?;
-    let word = text.get(..length).filter(|word| (1..=16).contains(&word.len()))?;
-    Some(word.to_ascii_uppercase())
 }

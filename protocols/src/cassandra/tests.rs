@@ -139,15 +139,18 @@ fn streams_say_what_answers_what() {
     assert_eq!(
         told(&DEFINITION, &dialogue).lines(),
         [
-            "50-60-60 PREPARE ok db.operation.name=PREPARE db.query.text=INSERT INTO t (a) VALUES (?)",
-            "50-70-70 SELECT failed db.operation.name=SELECT db.query.text=select * from t where a = 5 \
+            "50-60-60 PREPARE INSERT t ok db.operation.name=PREPARE db.collection.name=t \
+             db.query.summary=PREPARE INSERT t db.query.text=INSERT INTO t (a) VALUES (?)",
+            "50-70-70 SELECT t failed db.operation.name=SELECT db.collection.name=t db.query.summary=SELECT t \
+             db.query.text=select * from t where a = 5 \
              cassandra.consistency.level=local_quorum db.response.status_code=0x2200",
-            "80-90-90 INSERT ok db.operation.name=INSERT db.query.text=INSERT INTO t (a) VALUES (?) \
+            "80-90-90 INSERT t ok db.operation.name=INSERT db.collection.name=t db.query.summary=INSERT t \
+             db.query.text=INSERT INTO t (a) VALUES (?) \
              cassandra.consistency.level=one",
-            "100-110-110 USE ok db.operation.name=USE db.query.text=USE shop \
+            "100-110-110 USE ok db.operation.name=USE db.query.summary=USE db.query.text=USE shop \
              cassandra.consistency.level=local_quorum",
-            "120-130-130 BATCH ok db.operation.name=BATCH db.query.text=DELETE FROM t db.namespace=shop \
-             cassandra.consistency.level=local_one db.operation.batch.size=2",
+            "120-130-130 BATCH ok db.operation.name=BATCH db.query.summary=BATCH db.query.text=DELETE FROM t \
+             db.namespace=shop cassandra.consistency.level=local_one db.operation.batch.size=2",
         ]
     );
     assert_eq!(told(&DEFINITION, &dialogue).unpaired.total(), 0);
@@ -168,7 +171,7 @@ fn bodies_beyond_what_is_kept_are_passed_over() {
         let told = Playing { kept_bytes: 256, call_bytes, ..Playing::default() }.told(&DEFINITION, &dialogue);
         assert_eq!(
             (told.short(), told.unpaired.total()),
-            (vec!["INSERT ok".to_owned(), "SELECT ok".to_owned()], 0)
+            (vec!["INSERT t ok".to_owned(), "SELECT ok".to_owned()], 0)
         );
     }
 }
@@ -200,7 +203,7 @@ fn compressed_bodies_have_their_status_and_what_can_be_read() {
     let known = [&[client(startup), server(say(0, READY, b""))][..], &exchanged].concat();
     assert_eq!(told(&DEFINITION, &known).short(), ["SELECT failed", "SELECT ok"]);
     check_cuts(&DEFINITION, &known);
-    assert_eq!(told(&DEFINITION, &exchanged).short(), ["QUERY failed", "QUERY ok"]);
+    assert_eq!(told(&DEFINITION, &exchanged).short(), ["query failed", "query ok"]);
 }
 
 fn framed_dialogue() -> Vec<Turn> {
@@ -226,12 +229,12 @@ fn framed_dialogue() -> Vec<Turn> {
 fn frames_of_version_5_are_looked_through() {
     let dialogue = framed_dialogue();
     let told = told(&DEFINITION, &dialogue);
-    assert_eq!(told.short(), ["SELECT failed", "SELECT ok", "INSERT ok", "DELETE ok"]);
+    assert_eq!(told.short(), ["SELECT failed", "SELECT ok", "INSERT t ok", "DELETE t ok"]);
     assert_eq!(told.unpaired.total(), 0);
     assert_eq!(told.exchanges.iter().map(|one| one.ended_ns).collect::<Vec<_>>(), [40, 50, 70, 90]);
     check_cuts(&DEFINITION, &dialogue);
     let kept = Playing { kept_bytes: 1024, ..Playing::default() }.told(&DEFINITION, &dialogue);
-    assert_eq!(kept.short().last().map(String::as_str), Some("DELETE ok"));
+    assert_eq!(kept.short().last().map(String::as_str), Some("DELETE t ok"));
     // Also of a connection that was there before.
     assert_eq!(recognised(&DEFINITION, dialogue.get(2..).unwrap_or_default()), Some("cassandra"));
 }

@@ -5,9 +5,9 @@ use super::blocks::{self, Block};
 use super::client::{self, ADDENDUM, NEWEST_REVISION, PARAMETERS};
 use super::queries::Queries;
 use super::server;
-use super::statement::operation;
 use super::wire::{Stop, Wire};
-use crate::{Attribute, Codec, PerSide, Progress, Request, Side, Sink, Stream};
+use crate::statement::{Dialect, Named};
+use crate::{Codec, PerSide, Progress, Request, Side, Sink, Stream};
 
 /// Of a statement, kept.
 const MAX_STATEMENT_BYTES: usize = 1024;
@@ -265,24 +265,17 @@ impl ClickhouseCodec {
             return Err(Stop::More);
         }
         let begun_ns = stream.time_ns();
-        let operation = operation(statement.head);
         let text = statement.head.get(..wanted).unwrap_or(statement.head);
-        let attributes = [
-            Attribute::text("db.query.text", text),
-            Attribute::text("db.operation.name", operation.unwrap_or_default().as_bytes()),
-            Attribute::text("db.namespace", &self.database),
-        ];
-        let attributes = match (operation, self.database.is_empty()) {
-            (None, _) => attributes.get(..1),
-            (_, true) => attributes.get(..2),
-            _ => Some(&attributes[..]),
-        };
+        let named =
+            if sink.wants_details() { Named::of(Dialect::ClickHouse, text) } else { Named::default() };
+        let attributes =
+            if sink.wants_details() { named.attributes(text, &self.database) } else { Vec::new() };
         let may_be_unseen = matches!(self.places.server.state, State::Searching);
         let key = self.queries.next_key();
         self.queries.ask(begun_ns, may_be_unseen, sink);
         sink.request(&Request {
-            name: operation.unwrap_or("query").as_bytes(),
-            attributes: attributes.filter(|_| sink.wants_details()).unwrap_or_default(),
+            name: named.name("query"),
+            attributes: &attributes,
             ..Request::new(key, begun_ns)
         });
         self.is_certain = true;

@@ -11,7 +11,6 @@ mod codec;
 mod queries;
 mod redactor;
 mod server;
-mod statement;
 mod types;
 mod wire;
 

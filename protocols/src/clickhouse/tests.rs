@@ -218,11 +218,11 @@ fn a_session_is_read_at_every_revision() {
         assert_eq!(
             told.lines(),
             [
-                "30-40-70 SELECT ok db.query.text=SELECT * FROM t WHERE name = 'x' db.operation.name=SELECT \
-                 db.namespace=shop",
-                "80-90-90 query failed db.query.text=/* why */ SELEC 1 db.response.status_code=62",
-                "120-130-160 INSERT ok db.query.text=insert into t values db.operation.name=INSERT \
-                 db.namespace=shop",
+                "30-40-70 SELECT t ok db.operation.name=SELECT db.collection.name=t db.query.summary=SELECT t \
+                 db.query.text=SELECT * FROM t WHERE name = 'x' db.namespace=shop",
+                "80-90-90 query failed db.query.text=/* why */ SELEC 1 db.namespace=shop db.response.status_code=62",
+                "120-130-160 INSERT t ok db.operation.name=INSERT db.collection.name=t db.query.summary=INSERT t \
+                 db.query.text=insert into t values db.namespace=shop",
             ],
             "revision {revision}"
         );
@@ -248,12 +248,12 @@ fn captured(text: &str) -> Vec<Turn> {
 #[test]
 fn what_a_client_of_today_says_is_read() {
     let old = captured(include_str!("captured/54423.txt"));
-    assert_eq!(told(&DEFINITION, &old).short(), ["SELECT ok", "INSERT ok"]);
+    assert_eq!(told(&DEFINITION, &old).short(), ["SELECT ok", "INSERT t ok"]);
     for text in [include_str!("captured/54459.txt"), include_str!("captured/54479.txt")] {
         // The stub does not end the insert.
         let dialogue = captured(text);
         let told = told(&DEFINITION, &dialogue);
-        assert_eq!(told.short(), ["SELECT ok", "INSERT Closed"]);
+        assert_eq!(told.short(), ["SELECT ok", "INSERT t Closed"]);
         assert_eq!(told.unpaired, Unpaired::default());
         assert_eq!(recognised(&DEFINITION, &dialogue), Some("clickhouse"));
         check_cuts(&DEFINITION, &dialogue);
@@ -284,7 +284,7 @@ fn compressed_blocks_are_passed_over() {
     for (kept_bytes, call_bytes) in [(usize::MAX, usize::MAX), (256, 8000), (256, 1000), (256, 300)] {
         let playing = Playing { kept_bytes, call_bytes, ..Playing::default() };
         let told = playing.told(&DEFINITION, &dialogue);
-        let expected = ["SELECT ok", "INSERT ok"];
+        let expected = ["SELECT ok", "INSERT t ok"];
         assert_eq!(told.short(), expected, "{kept_bytes} of {call_bytes}");
     }
     assert_eq!(recognised(&DEFINITION, &dialogue), Some("clickhouse"));
@@ -312,7 +312,7 @@ fn an_end_is_found_behind_blocks_that_were_not_kept() {
         server([5]),
     ];
     let told = Playing { kept_bytes: 512, ..Playing::default() }.told(&DEFINITION, &dialogue);
-    assert_eq!(told.short(), ["SELECT ok", "SELECT failed", "SELECT unknown", "SELECT ok"]);
+    assert_eq!(told.short(), ["SELECT t ok", "SELECT t failed", "SELECT t unknown", "SELECT ok"]);
     let times: Vec<_> = told.exchanges.iter().map(|one| (one.begun_ns, one.first_ns, one.ended_ns)).collect();
     assert_eq!(times, [(30, 40, 60), (70, 80, 90), (100, 110, 110), (120, 130, 130)]);
 }
@@ -336,7 +336,7 @@ fn a_long_statement_and_a_long_insert_are_passed_over() {
     ];
     for call_bytes in [usize::MAX, 3000] {
         let told = Playing { kept_bytes: 400, call_bytes, ..Playing::default() }.told(&DEFINITION, &dialogue);
-        assert_eq!(told.short(), ["SELECT failed", "INSERT ok", "SELECT ok"]);
+        assert_eq!(told.short(), ["SELECT failed", "INSERT t ok", "SELECT ok"]);
     }
 }
 
@@ -361,7 +361,8 @@ fn connections_older_than_the_recording_are_read_from_a_query_on() {
             lines,
             [
                 "query failed db.query.text=/* why */ SELEC 1 db.response.status_code=62",
-                "INSERT ok db.query.text=insert into t values db.operation.name=INSERT",
+                "INSERT t ok db.operation.name=INSERT db.collection.name=t db.query.summary=INSERT t \
+                 db.query.text=insert into t values",
             ],
             "revision {revision}"
         );

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::statements::{Names, operation};
 use super::{FROM_CLIENT, FROM_SERVER, GSS, PROTOCOL_3, SSL, length, startup};
+use crate::statement::{Dialect, Named, Prepared};
 use crate::{Attribute, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
 
 /// Of a message's content, looked at.
@@ -33,8 +33,8 @@ pub(super) struct PostgresCodec {
     /// The server answers with one byte whether it goes on encrypted.
     is_asked_for_encryption: bool,
     database: Vec<u8>,
-    statements: Names,
-    portals: Names,
+    statements: Prepared,
+    portals: Prepared,
     /// Of the batch that the client writes, up to its Sync: when it began, what was prepared, and whether anything is executed.
     batch_begun_ns: Option<u64>,
     prepared: Vec<u8>,
@@ -265,16 +265,16 @@ impl PostgresCodec {
             sink.request(&Request::new(Key::Order, begun_ns));
             return;
         }
-        let operation = if kind == Expected::Prepare { b"PREPARE".to_vec() } else { operation(query) };
-        let all = [
-            Attribute::text("db.operation.name", &operation),
-            Attribute::text("db.query.text", query),
-            Attribute::text("db.namespace", &self.database),
-        ];
-        let said: Vec<Attribute<'_>> =
-            all.into_iter().filter(|one| one.value != crate::Value::Text(b"")).collect();
-        let name = if operation.is_empty() { b"query" } else { operation.as_slice() };
-        sink.request(&Request { name, attributes: &said, ..Request::new(Key::Order, begun_ns) });
+        let named = match kind {
+            Expected::Prepare => Named::prepares(Dialect::Postgres, query),
+            _ => Named::of(Dialect::Postgres, query),
+        };
+        let attributes = named.attributes(query, &self.database);
+        sink.request(&Request {
+            name: named.name("query"),
+            attributes: &attributes,
+            ..Request::new(Key::Order, begun_ns)
+        });
     }
 
     /// The head of a message of the server.

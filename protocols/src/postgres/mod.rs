@@ -4,7 +4,6 @@
 
 mod codec;
 mod redactor;
-mod statements;
 
 use crate::statement::Dialect;
 use crate::{Definition, Recognition, Side, Statement, System, Transport};

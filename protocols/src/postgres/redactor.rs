@@ -1,7 +1,7 @@
 //! Blanks what clients authenticate with, and passwords in statements.
 
 use super::{FROM_CLIENT, length, startup};
-use crate::text_secrets::TextSecrets;
+use crate::statement::StatementSecrets;
 use crate::{BLANK, Redactor, Side};
 
 /// Where in the client's stream it is.
@@ -14,11 +14,7 @@ pub(super) struct PostgresRedactor {
     is_secret: bool,
     has_begun: bool,
     expected: u64,
-    text: TextSecrets,
-    /// The last bytes of the content, in lower case.
-    recent: [u8; 5],
-    /// A password was spoken of: literals have too many forms to tell where it ends before the message does.
-    is_hidden: bool,
+    statement: StatementSecrets,
 }
 
 impl Redactor for PostgresRedactor {
@@ -33,12 +29,7 @@ impl Redactor for PostgresRedactor {
         for byte in &mut *bytes {
             if self.left > 0 {
                 self.left -= 1;
-                let is_secret = self.is_secret || self.is_hidden || self.text.reads(*byte);
-                self.recent.rotate_left(1);
-                if let Some(last) = self.recent.last_mut() {
-                    *last = byte.to_ascii_lowercase();
-                }
-                self.is_hidden |= self.recent == *b"passw";
+                let is_secret = self.is_secret || self.statement.reads(*byte);
                 // The zeros that end texts stay.
                 if is_secret && (self.is_secret || *byte != 0) {
                     *byte = BLANK;
@@ -63,14 +54,14 @@ impl PostgresRedactor {
     fn missed(&mut self, bytes: u64) {
         if bytes <= self.left && self.header.is_empty() {
             self.left -= bytes;
-            self.is_hidden = true;
+            self.statement.hide();
             return;
         }
         // A message began somewhere in them; the next call is taken for the beginning of one.
         self.left = 0;
         self.header.clear();
         self.has_begun = true;
-        self.text = TextSecrets::default();
+        self.statement = StatementSecrets::default();
     }
 
     /// Looks whether the header is whole.
@@ -99,8 +90,6 @@ impl PostgresRedactor {
         self.left = left;
         self.is_secret = is_secret;
         self.header.clear();
-        self.text = TextSecrets::default();
-        self.recent = [0; 5];
-        self.is_hidden = false;
+        self.statement = StatementSecrets::default();
     }
 }

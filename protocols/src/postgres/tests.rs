@@ -44,9 +44,10 @@ fn simple_queries_end_when_the_server_is_ready() {
     assert_eq!(
         told(&DEFINITION, &dialogue).lines(),
         [
-            "70-80-90 SELECT ok db.operation.name=SELECT db.query.text=SELECT 1; SELECT 2 db.namespace=shop",
-            "100-110-110 NONSENSE failed db.operation.name=NONSENSE db.query.text=nonsense db.namespace=shop \
-         db.response.status_code=42601",
+            "70-80-90 SELECT ok db.operation.name=SELECT db.query.summary=SELECT db.query.text=SELECT 1; SELECT 2 \
+             db.namespace=shop",
+            "100-110-110 query failed db.query.text=nonsense db.namespace=shop \
+             db.response.status_code=42601",
         ]
     );
     assert_eq!(recognised(&DEFINITION, &dialogue), Some("postgres"));
@@ -90,7 +91,10 @@ fn a_pipeline_of_batches_has_a_query_an_execute_and_an_error_fails_the_rest_of_i
         ])),
     ];
     let told = told(&DEFINITION, &dialogue);
-    assert_eq!(told.short(), ["INSERT ok", "INSERT ok", "INSERT failed", "INSERT failed", "PREPARE ok"]);
+    assert_eq!(
+        told.short(),
+        ["INSERT t ok", "INSERT t ok", "INSERT t failed", "INSERT t failed", "PREPARE SELECT ok"]
+    );
     assert_eq!(told.unpaired.total(), 0);
     assert_eq!(recognised(&DEFINITION, &dialogue), Some("postgres"));
     check_cuts(&DEFINITION, &dialogue);
@@ -109,7 +113,7 @@ fn long_queries_rows_and_copies_are_passed_over() {
         server(all(&[(b'C', b"COPY 9\0"), READY])),
     ];
     let playing = Playing { kept_bytes: 256, call_bytes: 1005, ..Playing::default() };
-    assert_eq!(playing.told(&DEFINITION, &dialogue).short(), ["SELECT ok", "COPY ok"]);
+    assert_eq!(playing.told(&DEFINITION, &dialogue).short(), ["SELECT ok", "COPY t ok"]);
 }
 
 #[test]

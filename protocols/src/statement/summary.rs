@@ -15,6 +15,8 @@ pub struct Summary {
     pub operation: &'static str,
     /// The first table it does it to, with its schema and without quotes; empty when it names none.
     pub table: Vec<u8>,
+    /// Whether it names no other.
+    pub is_only: bool,
 }
 
 impl Summary {
@@ -44,7 +46,7 @@ enum Place {
     Main,
 }
 
-const OPERATIONS: [(&str, Place); 60] = [
+const OPERATIONS: [(&str, Place); 71] = [
     ("SELECT", Place::Behind("FROM")),
     ("INSERT", Place::Next),
     ("UPDATE", Place::Next),
@@ -105,6 +107,17 @@ const OPERATIONS: [(&str, Place); 60] = [
     ("OPTIMIZE", Place::Next),
     ("RENAME", Place::Nowhere),
     ("XA", Place::Nowhere),
+    ("EXISTS", Place::Next),
+    ("SYSTEM", Place::Nowhere),
+    ("ATTACH", Place::Nowhere),
+    ("DETACH", Place::Nowhere),
+    ("CHECK", Place::Next),
+    ("BACKUP", Place::Nowhere),
+    ("RESTORE", Place::Nowhere),
+    ("WATCH", Place::Next),
+    ("UNDROP", Place::Next),
+    ("EXCHANGE", Place::Nowhere),
+    ("LIST", Place::Nowhere),
 ];
 
 /// Words between an operation and its table.
@@ -175,9 +188,9 @@ pub fn summary(dialect: Dialect, text: &[u8]) -> Summary {
     };
     let Some((operation, place)) = known(first) else { return Summary::default() };
     match place {
-        Place::Main => pieces.main().unwrap_or(Summary { operation, table: Vec::new() }),
+        Place::Main => pieces.main().unwrap_or(Summary { operation, ..Summary::default() }),
         Place::Kind => pieces.kind(operation),
-        place => Summary { operation, table: pieces.table(place) },
+        place => pieces.summary(operation, place),
     }
 }
 
@@ -217,7 +230,8 @@ impl<'text> Pieces<'text> {
                     Some((operation, place @ (Place::Behind("FROM") | Place::Next)))
                         if ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"].contains(&operation) =>
                     {
-                        return Some(Summary { operation, table: self.table(place) });
+                        // The list names tables too.
+                        return Some(Summary { is_only: false, ..self.summary(operation, place) });
                     }
                     _ => {}
                 },
@@ -242,9 +256,37 @@ impl<'text> Pieces<'text> {
                 _ => drop,
             };
             let table = if *is_named { self.named() } else { Vec::new() };
-            return Summary { operation, table };
+            // An index is none, and a view has others.
+            let is_only = !table.is_empty() && operation.ends_with(" TABLE");
+            return Summary { operation, table, is_only };
         }
-        Summary { operation, table: Vec::new() }
+        Summary { operation, ..Summary::default() }
+    }
+
+    fn summary(&mut self, operation: &'static str, place: Place) -> Summary {
+        let table = self.table(place);
+        let is_only = !table.is_empty() && operation != "CALL" && self.names_no_other();
+        Summary { operation, table, is_only }
+    }
+
+    /// Whether no table is named behind the first one, as far as is looked.
+    fn names_no_other(&mut self) -> bool {
+        // A comma behind the name, or its other name, goes on with the list.
+        let mut words = 0;
+        while let Some(token) = self.next() {
+            match token {
+                Token::Mark(b',') if words <= 2 => return false,
+                Token::Mark(b';') => return self.next().is_none(),
+                Token::Word(word)
+                    if ["JOIN", "FROM", "USING", "UNION"].iter().any(|other| is(word, other)) =>
+                {
+                    return false;
+                }
+                Token::Word(_) | Token::Name(_) => words += 1,
+                _ => words = u32::MAX / 2,
+            }
+        }
+        true
     }
 
     /// The name behind IF NOT EXISTS and the like; an index is known by its table.
@@ -326,7 +368,9 @@ impl<'text> Pieces<'text> {
                 }
                 _ => break,
             }
+            let before = (self.tokens.clone(), self.left);
             if self.next() != Some(Token::Mark(b'.')) {
+                (self.tokens, self.left) = before;
                 break;
             }
             name.push(b'.');

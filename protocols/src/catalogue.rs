@@ -13,6 +13,7 @@ pub static ALL: &[&Definition] = &[
     &crate::kafka::DEFINITION,
     &crate::memcached::DEFINITION,
     &crate::mongodb::DEFINITION,
+    &crate::mysql::DEFINITION,
     &crate::nats::DEFINITION,
     &crate::postgres::DEFINITION,
     &crate::rabbitmq::DEFINITION,

@@ -63,6 +63,9 @@ pub trait Codec: Send {
     /// beginning of a later call, often but not always that of a message; [`Progress::Foreign`] passes over a call.
     fn lost(&mut self, side: Side);
 
+    /// Nothing more comes, or nothing came for long: what can only be told for certain with the next request is told.
+    fn settle(&mut self, _sink: &mut dyn Sink) {}
+
     /// Memory that it holds beyond its own size, bytes.
     fn memory_bytes(&self) -> usize {
         0

@@ -183,14 +183,22 @@ impl Conversation {
         self.pairing.drain()
     }
 
+    fn settle(&mut self) {
+        if let State::Decided { codec, .. } = &mut self.state {
+            codec.settle(&mut self.pairing);
+        }
+    }
+
     /// The connection ended: what waits for a response will not have one.
     pub fn close(&mut self, time_ns: u64) {
+        self.settle();
         self.pairing.close(time_ns);
     }
 
     /// Gives up waiting for responses to what began before `before_ns`.
     pub fn expire(&mut self, before_ns: u64, now_ns: u64) {
         if self.pairing.oldest_ns().is_some_and(|oldest_ns| oldest_ns < before_ns) {
+            self.settle();
             self.pairing.expire(before_ns, now_ns);
         }
         self.streams.client.shrink();

@@ -37,6 +37,7 @@ mod http;
 mod kafka;
 mod memcached;
 mod mongodb;
+mod mysql;
 mod nats;
 mod postgres;
 mod rabbitmq;

@@ -1,0 +1,405 @@
+//! Reads commands and their answers.
+//!
+//! The client asks and the server answers, one at a time as a rule; some clients ask more before. Packets are numbered
+//! from the command on, which tells an answer's first packet from others.
+
+use std::collections::VecDeque;
+
+use super::answer::{Answer, Kind, Step};
+use super::packet::{
+    COMPRESSES, COMPRESSES_ZSTD, Command, ENCRYPTS, HEADER_BYTES, Header, LONGEST, changed_database, header,
+    is_statement, login_database, login_flags,
+};
+use crate::statement::{Dialect, Named, Prepared};
+use crate::{Attribute, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
+
+/// Of a packet's content, looked at.
+const HEAD_BYTES: usize = 2048;
+/// Of what the server sends.
+const ANSWER_HEAD_BYTES: usize = 32;
+/// Commands that may wait for an answer.
+const MAX_EXPECTED: usize = 1024;
+/// Of the name of a database, kept.
+const MAX_DATABASE_BYTES: usize = 128;
+
+/// What the server is to answer.
+#[derive(Debug)]
+struct Expected {
+    kind: Kind,
+    key: u64,
+    /// The number of the answer's first packet.
+    sequence: u8,
+    /// With success: the database that is used, the text that is prepared.
+    brings: Brings,
+}
+
+#[derive(Debug)]
+enum Brings {
+    Nothing,
+    Database(Box<[u8]>),
+    Statement(Box<[u8]>),
+}
+
+/// The state of a connection.
+#[derive(Debug, Default)]
+pub(super) struct MysqlCodec {
+    /// Packets of the client are read one behind the other, without a gap.
+    is_synchronous: bool,
+    /// What follows is encrypted or compressed.
+    is_opaque: bool,
+    /// The last packet of the client goes on in the next.
+    is_continued: bool,
+    /// The client sends a file.
+    sends_file: bool,
+    /// Descriptions of columns end with a packet of their own.
+    has_eof: Option<bool>,
+    database: Vec<u8>,
+    statements: Prepared,
+    last_key: u64,
+    /// The oldest first.
+    expected: VecDeque<Expected>,
+    answer: Answer,
+    /// A packet of the answer whose end has not come, and what it was.
+    unfinished: Option<Step>,
+    /// The end of the answer was not kept: its last byte is the last one before the next command.
+    is_deaf: bool,
+    /// When the last byte of the server moved.
+    last_ns: u64,
+}
+
+impl Codec for MysqlCodec {
+    fn read(&mut self, side: Side, stream: &mut Stream, sink: &mut dyn Sink) -> Progress {
+        match side {
+            Side::Client => self.read_commands(stream, sink),
+            Side::Server => self.read_answers(stream, sink),
+        }
+    }
+
+    fn lost(&mut self, side: Side) {
+        if side == Side::Client {
+            self.is_synchronous = false;
+            self.is_continued = false;
+        }
+        self.sends_file = false;
+        self.expected.clear();
+        self.end_answer();
+    }
+
+    fn settle(&mut self, sink: &mut dyn Sink) {
+        if self.is_deaf {
+            self.respond(self.last_ns, sink);
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let brought = |expected: &Expected| match &expected.brings {
+            Brings::Nothing => 0,
+            Brings::Database(text) | Brings::Statement(text) => text.len(),
+        };
+        self.statements.memory_bytes()
+            + self.database.capacity()
+            + self.expected.capacity() * size_of::<Expected>()
+            + self.expected.iter().map(brought).sum::<usize>()
+    }
+}
+
+fn pass_all(stream: &mut Stream) -> Progress {
+    stream.skip(stream.bytes().len() as u64 + stream.hole());
+    Progress::Wait
+}
+
+impl MysqlCodec {
+    fn read_commands(&mut self, stream: &mut Stream, sink: &mut dyn Sink) -> Progress {
+        loop {
+            if stream.lacks() > 0 {
+                return Progress::Wait;
+            }
+            if self.is_opaque || self.sends_file {
+                return pass_all(stream);
+            }
+            let bytes = stream.bytes();
+            let Some(header) = header(bytes) else {
+                return if stream.is_cut() { Progress::Lost } else { Progress::Wait };
+            };
+            let content = bytes.get(HEADER_BYTES..).unwrap_or_default();
+            let whole = header.length as usize;
+            let content = content.get(..whole.min(content.len())).unwrap_or_default();
+            if content.len() < whole.min(HEAD_BYTES) && !stream.is_cut() {
+                // What cannot be one is not waited for.
+                let is_possible = content.first().is_none_or(|first| self.is_packet(header, *first, content));
+                return if is_possible { Progress::Wait } else { Progress::Foreign };
+            }
+            if self.is_continued || header.sequence != 0 {
+                let is_first = !self.is_synchronous && self.is_login(header);
+                if is_first {
+                    let Some(flags) = login_flags(content) else { return Progress::Foreign };
+                    self.login(flags, header, content);
+                } else if !self.is_synchronous {
+                    return Progress::Foreign;
+                }
+                if let Some(expected) = self.expected.back_mut().filter(|_| self.is_continued) {
+                    expected.sequence = header.sequence.wrapping_add(1);
+                }
+            } else {
+                let Some(first) = content.first() else {
+                    return if whole > 0 { Progress::Lost } else { Progress::Foreign };
+                };
+                let command = Command::of(*first, header.length);
+                let Some(command) = command.filter(|_| self.is_packet(header, *first, content)) else {
+                    return Progress::Foreign;
+                };
+                if !self.is_synchronous && !fits_call(stream, command, whole as u64) {
+                    return Progress::Foreign;
+                }
+                self.asked(command, content.get(1..).unwrap_or_default(), stream.time_ns(), sink);
+            }
+            self.is_synchronous = true;
+            self.is_continued = header.length == LONGEST;
+            stream.skip((HEADER_BYTES + whole) as u64);
+        }
+    }
+
+    /// Whether it may be the packet that opens a connection.
+    fn is_login(&self, header: Header) -> bool {
+        matches!(header.sequence, 1 | 2) && (32..64 * 1024).contains(&header.length)
+    }
+
+    /// Whether a packet can begin like this, as far as it has come.
+    fn is_packet(&self, header: Header, first: u8, content: &[u8]) -> bool {
+        if self.is_continued || header.sequence != 0 {
+            return self.is_synchronous || self.is_login(header);
+        }
+        let text = content.get(1..).unwrap_or_default();
+        Command::of(first, header.length)
+            .is_some_and(|command| !command.has_text() || text.is_empty() || is_statement(text))
+    }
+
+    fn login(&mut self, flags: u32, header: Header, content: &[u8]) {
+        self.database = login_database(flags, content).unwrap_or_default().to_vec();
+        self.database.truncate(MAX_DATABASE_BYTES);
+        let encrypts = flags & ENCRYPTS != 0 && header.length == 32;
+        self.is_opaque = encrypts || flags & (COMPRESSES | COMPRESSES_ZSTD) != 0;
+    }
+
+    fn asked(&mut self, command: Command, content: &[u8], time_ns: u64, sink: &mut dyn Sink) {
+        if self.is_deaf {
+            self.respond(self.last_ns, sink);
+        }
+        let kind = match command {
+            Command::Quit | Command::LongData => return,
+            Command::Close => return self.statements.remove(content.get(..4).unwrap_or_default()),
+            Command::Replicate => return,
+            Command::Query | Command::ProcessInfo | Command::Execute | Command::BulkExecute => Kind::Results,
+            Command::Prepare => Kind::Prepared,
+            Command::FieldList | Command::Fetch => Kind::Rows,
+            Command::Statistics => Kind::Text,
+            Command::ChangeUser => Kind::Login,
+            Command::UseDatabase | Command::Reset | Command::SetOption => Kind::Simple,
+            Command::ResetConnection | Command::Other(_) => Kind::Simple,
+        };
+        if matches!(command, Command::ChangeUser | Command::ResetConnection) {
+            self.statements = Prepared::default();
+        }
+        if self.expected.len() == MAX_EXPECTED {
+            return;
+        }
+        self.last_key += 1;
+        let (key, sequence) = (self.last_key, 1);
+        let mut brings = Brings::Nothing;
+        let request = Request::new(Key::Slot(key), time_ns);
+        if sink.wants_details() {
+            brings = self.describe(command, content, &request, sink);
+        } else {
+            sink.request(&request);
+        }
+        self.expected.push_back(Expected { kind, key, sequence, brings });
+    }
+
+    /// Tells of a request with its details.
+    fn describe(
+        &self,
+        command: Command,
+        content: &[u8],
+        request: &Request<'_>,
+        sink: &mut dyn Sink,
+    ) -> Brings {
+        let head = content.get(..content.len().min(HEAD_BYTES)).unwrap_or_default();
+        let number = content.get(..4).unwrap_or_default();
+        // The one that is being prepared has no number yet.
+        let preparing = self.expected.back().filter(|_| number == [0xff; 4]);
+        let known = match preparing.map(|expected| &expected.brings) {
+            Some(Brings::Statement(text)) => text,
+            _ => self.statements.get(number).unwrap_or_default(),
+        };
+        let (named, text) = match command {
+            Command::Query => (Named::of(Dialect::MySql, head), head),
+            Command::Prepare => (Named::prepares(Dialect::MySql, head), head),
+            Command::Execute | Command::BulkExecute if known.is_empty() => {
+                (Named::default().within("EXECUTE"), known)
+            }
+            Command::Execute | Command::BulkExecute => (Named::of(Dialect::MySql, known), known),
+            Command::Fetch => (Named::of(Dialect::MySql, known).within("FETCH"), known),
+            Command::Reset => (Named::default().within("RESET"), &[][..]),
+            command => (Named::default().within(name(command)), &[][..]),
+        };
+        let attributes = named.attributes(text, &self.database);
+        sink.request(&Request { name: named.name("query"), attributes: &attributes, ..*request });
+        let database = |name: &[u8]| {
+            Brings::Database(name.get(..name.len().min(MAX_DATABASE_BYTES)).unwrap_or_default().into())
+        };
+        match command {
+            Command::Prepare => Brings::Statement(text.into()),
+            Command::UseDatabase => database(content),
+            Command::Query => used_database(head).map_or(Brings::Nothing, database),
+            Command::ChangeUser => database(changed_database(content).unwrap_or_default()),
+            _ => Brings::Nothing,
+        }
+    }
+
+    fn read_answers(&mut self, stream: &mut Stream, sink: &mut dyn Sink) -> Progress {
+        loop {
+            if stream.lacks() > 0 {
+                return Progress::Wait;
+            }
+            self.last_ns = stream.last_ns();
+            match self.unfinished.take() {
+                Some(Step::Ends) => self.respond(stream.last_ns(), sink),
+                Some(Step::MayEnd) if !self.is_eof_next(stream.bytes()) => {
+                    self.respond(stream.last_ns(), sink);
+                }
+                Some(Step::WantsFile) => self.sends_file = true,
+                _ => {}
+            }
+            let Some(expected) = self.expected.front() else { return pass_all(stream) };
+            if self.is_deaf || self.is_opaque {
+                let progress = pass_all(stream);
+                self.last_ns = stream.last_ns();
+                return progress;
+            }
+            let bytes = stream.bytes();
+            let content = bytes.get(HEADER_BYTES..).unwrap_or_default();
+            let header = header(bytes);
+            let whole = header.map_or(1, |header| header.length as usize);
+            let content = content.get(..whole.min(content.len())).unwrap_or_default();
+            if content.len() < whole.min(ANSWER_HEAD_BYTES) {
+                if !stream.is_cut() {
+                    return Progress::Wait;
+                }
+                if content.is_empty() {
+                    // The end of the answer may be in what was not kept.
+                    if self.expected.len() != 1 || !self.answer.has_begun() {
+                        return Progress::Lost;
+                    }
+                    self.is_deaf = true;
+                    continue;
+                }
+            }
+            let Some(header) = header else { return Progress::Wait };
+            let is_first = !self.answer.has_begun();
+            let counted = if is_first { Some(expected.sequence) } else { self.answer.sequence };
+            if counted.is_some_and(|counted| counted != header.sequence) && expected.kind != Kind::Login {
+                let next = self.expected.get(1).map(|next| next.sequence);
+                if is_first && super::packet::is_old_eof(header.length, content) {
+                    // It ends the descriptions of the answer before.
+                    stream.skip((HEADER_BYTES + whole) as u64);
+                    continue;
+                }
+                if !is_first && next == Some(header.sequence) {
+                    self.respond(self.last_ns, sink);
+                    continue;
+                }
+                return Progress::Foreign;
+            }
+            self.answer.first_ns.get_or_insert(stream.time_ns());
+            self.answer.sequence = Some(header.sequence.wrapping_add(1));
+            let kind = expected.kind;
+            let step = self.answer.read(kind, header, content, &mut self.has_eof);
+            if step == Step::Foreign {
+                return Progress::Foreign;
+            }
+            self.sends_file = false;
+            self.unfinished = Some(step);
+            stream.skip((HEADER_BYTES + whole) as u64);
+        }
+    }
+
+    /// Whether the descriptions of a prepared statement go on with the packet that ends them.
+    fn is_eof_next(&self, bytes: &[u8]) -> bool {
+        matches!(bytes, [5, 0, 0, sequence, 0xfe, ..] if Some(*sequence) == self.answer.sequence)
+    }
+
+    /// The oldest command is answered.
+    fn respond(&mut self, last_ns: u64, sink: &mut dyn Sink) {
+        self.is_deaf = false;
+        self.unfinished = None;
+        let Answer { first_ns, error, statement, .. } = std::mem::take(&mut self.answer);
+        let Some(expected) = self.expected.pop_front() else { return };
+        let status = if error.is_some() { Status::FAILED } else { Status::OK };
+        let response = Response::new(Key::Slot(expected.key), first_ns.unwrap_or(last_ns), last_ns, status);
+        let Some((code, state)) = error else {
+            match (expected.brings, statement) {
+                (Brings::Database(name), _) => self.database = name.into(),
+                (Brings::Statement(text), Some(number)) => self.statements.set(&number, &text),
+                _ => {}
+            }
+            return sink.response(&response);
+        };
+        let code = code.to_string();
+        let attributes = [
+            Attribute::text("db.response.status_code", code.as_bytes()),
+            Attribute::text("mysql.sqlstate", &state),
+        ];
+        let said = if state.is_empty() { attributes.get(..1) } else { attributes.get(..) };
+        sink.response(&Response { attributes: said.unwrap_or_default(), ..response });
+    }
+
+    fn end_answer(&mut self) {
+        self.answer = Answer::default();
+        self.unfinished = None;
+        self.is_deaf = false;
+    }
+}
+
+/// Whether a command is where calls have one, when it is not known that one is here: at the end of a call, before another
+/// command, or long.
+fn fits_call(stream: &Stream, command: Command, length: u64) -> bool {
+    let there = stream.bytes().len() as u64 + stream.hole();
+    let ends = HEADER_BYTES as u64 + length;
+    if ends >= there {
+        return ends == there || command.has_text() || command.values_begin().is_some();
+    }
+    let behind = usize::try_from(ends).ok().and_then(|ends| stream.bytes().get(ends..));
+    match behind.unwrap_or_default() {
+        [low, middle, high, 0, first, ..] => {
+            let length = u32::from_le_bytes([*low, *middle, *high, 0]);
+            Command::of(*first, length).is_some()
+        }
+        // More is to come.
+        behind => !stream.is_cut() && behind.get(3).is_none_or(|sequence| *sequence == 0),
+    }
+}
+
+/// What a command is called that has no statement.
+fn name(command: Command) -> &'static str {
+    match command {
+        Command::UseDatabase => "USE",
+        Command::FieldList => "FIELD LIST",
+        Command::ProcessInfo => "PROCESS LIST",
+        Command::Statistics => "STATISTICS",
+        Command::ChangeUser => "CHANGE USER",
+        Command::SetOption => "SET OPTION",
+        Command::ResetConnection => "RESET CONNECTION",
+        Command::Other(name) => name,
+        _ => "",
+    }
+}
+
+/// The database of a statement that uses one from now on.
+fn used_database(text: &[u8]) -> Option<&[u8]> {
+    let (word, name) = text.trim_ascii().split_at_checked(4)?;
+    word.eq_ignore_ascii_case(b"use ").then(|| {
+        let name = name.trim_ascii_start();
+        let name = name.strip_suffix(b";").unwrap_or(name).trim_ascii_end();
+        name.strip_prefix(b"`").and_then(|name| name.strip_suffix(b"`")).unwrap_or(name)
+    })
+}

@@ -45,6 +45,8 @@ enum Brings {
 pub(super) struct MysqlCodec {
     /// Packets of the client are read one behind the other, without a gap.
     is_synchronous: bool,
+    /// Commands were answered: it is this protocol, whatever follows a gap.
+    is_certain: bool,
     /// What follows is encrypted or compressed.
     is_opaque: bool,
     /// The last packet of the client goes on in the next.
@@ -69,9 +71,13 @@ pub(super) struct MysqlCodec {
 
 impl Codec for MysqlCodec {
     fn read(&mut self, side: Side, stream: &mut Stream, sink: &mut dyn Sink) -> Progress {
-        match side {
+        let progress = match side {
             Side::Client => self.read_commands(stream, sink),
             Side::Server => self.read_answers(stream, sink),
+        };
+        match progress {
+            Progress::Foreign if self.is_certain => Progress::Lost,
+            progress => progress,
         }
     }
 
@@ -334,6 +340,7 @@ impl MysqlCodec {
         self.unfinished = None;
         let Answer { first_ns, error, statement, .. } = std::mem::take(&mut self.answer);
         let Some(expected) = self.expected.pop_front() else { return };
+        self.is_certain = true;
         let status = if error.is_some() { Status::FAILED } else { Status::OK };
         let response = Response::new(Key::Slot(expected.key), first_ns.unwrap_or(last_ns), last_ns, status);
         let Some((code, state)) = error else {

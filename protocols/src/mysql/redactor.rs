@@ -33,6 +33,8 @@ struct Walk {
     what: What,
     /// Of the last call.
     end: u64,
+    /// It is known that packets begin where they are looked for.
+    is_synchronous: bool,
 }
 
 #[derive(Debug, Default)]
@@ -176,6 +178,7 @@ impl MysqlRedactor {
             return false;
         }
         if let Some(secret) = login_secret(flags, head) {
+            walk.is_synchronous = true;
             walk.what = match secret.end {
                 Some(end) => What::SecretTo(end as u64),
                 None => What::Secret(secret.begin as u64),
@@ -200,6 +203,8 @@ impl MysqlRedactor {
         walk.what = match (side, header.sequence) {
             (Side::Client, 0) => What::Unknown,
             (Side::Client, 1 | 2) if !has_begun => What::Login(Vec::new()),
+            // It may be any bytes.
+            (Side::Client, _) if !walk.is_synchronous => What::Lost,
             // Passwords and what proves that one is known; files; the rest of what was too long for a packet.
             (Side::Client, _) => What::Secret(0),
             (Side::Server, _) if is_hidden => What::Unknown,
@@ -214,6 +219,7 @@ impl MysqlRedactor {
     fn what_is_asked(&mut self, byte: u8, length: u32) -> What {
         self.is_hidden = false;
         let Some(command) = Command::of(byte, length) else { return What::Lost };
+        self.sides.client.is_synchronous = true;
         match command {
             Command::ChangeUser => What::User,
             Command::Replicate | Command::Other("REGISTER REPLICA") => What::Secret(1),

@@ -190,6 +190,23 @@ fn a_file_that_is_loaded_is_no_command() {
 }
 
 #[test]
+fn behind_a_file_that_was_not_kept_commands_are_neither_lost_nor_blanked() {
+    let part = vec![b'x'; 9000];
+    let turn = || {
+        let file = [packet(2, &part), packet(3, &part), packet(4, b"")].concat();
+        [
+            query("LOAD DATA LOCAL INFILE '/a' INTO TABLE t"),
+            answer(&[b"\xfb/a"]),
+            client(file),
+            server(packet(5, OK)),
+        ]
+    };
+    let dialogue: Vec<Turn> = (0..3).flat_map(|_| turn()).collect();
+    let playing = Playing { kept_bytes: 1024, call_bytes: 4000, redacts: true, ..Playing::default() };
+    assert_eq!(playing.told(&DEFINITION, &dialogue).short(), ["LOAD t ok"; 3]);
+}
+
+#[test]
 fn what_is_too_long_for_a_packet_goes_on_in_the_next() {
     let longest = vec![b'x'; 0xff_ffff];
     let mut text = longest.clone();

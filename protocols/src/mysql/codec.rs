@@ -26,9 +26,10 @@ const MAX_DATABASE_BYTES: usize = 128;
 #[derive(Debug)]
 struct Expected {
     kind: Kind,
-    key: u64,
-    /// The number of the answer's first packet.
-    sequence: u8,
+    /// What tells its request; none of what does not count.
+    key: Option<u64>,
+    /// The number of the answer's first packet, if it is known.
+    sequence: Option<u8>,
     /// With success: the database that is used, the text that is prepared.
     brings: Brings,
 }
@@ -38,6 +39,22 @@ enum Brings {
     Nothing,
     Database(Box<[u8]>),
     Statement(Box<[u8]>),
+}
+
+impl Brings {
+    fn of(command: Command, content: &[u8]) -> Self {
+        let head = content.get(..content.len().min(HEAD_BYTES)).unwrap_or_default();
+        let database = match command {
+            Command::Prepare => return Self::Statement(head.into()),
+            Command::UseDatabase => Some(head),
+            Command::Query => used_database(head),
+            Command::ChangeUser => Some(changed_database(head).unwrap_or_default()),
+            _ => None,
+        };
+        database.map_or(Self::Nothing, |name| {
+            Self::Database(name.get(..name.len().min(MAX_DATABASE_BYTES)).unwrap_or_default().into())
+        })
+    }
 }
 
 /// The state of a connection.
@@ -51,8 +68,8 @@ pub(super) struct MysqlCodec {
     is_opaque: bool,
     /// The last packet of the client goes on in the next.
     is_continued: bool,
-    /// The client sends a file.
-    sends_file: bool,
+    /// Up to its next packet the server is sent a file, or the rest of a command of which it is not known how long it is.
+    sends_bulk: bool,
     /// Descriptions of columns end with a packet of their own.
     has_eof: Option<bool>,
     database: Vec<u8>,
@@ -67,6 +84,8 @@ pub(super) struct MysqlCodec {
     is_deaf: bool,
     /// When the last byte of the server moved.
     last_ns: u64,
+    /// Something of the server was read.
+    hears_server: bool,
 }
 
 impl Codec for MysqlCodec {
@@ -86,7 +105,7 @@ impl Codec for MysqlCodec {
             self.is_synchronous = false;
             self.is_continued = false;
         }
-        self.sends_file = false;
+        self.sends_bulk = false;
         self.expected.clear();
         self.end_answer();
     }
@@ -120,11 +139,19 @@ impl MysqlCodec {
             if stream.lacks() > 0 {
                 return Progress::Wait;
             }
-            if self.is_opaque || self.sends_file {
+            if self.is_opaque || self.sends_bulk {
                 return pass_all(stream);
             }
             let bytes = stream.bytes();
             let Some(header) = header(bytes) else {
+                if stream.is_cut() && self.is_continued {
+                    self.is_continued = false;
+                    self.sends_bulk = true;
+                    if let Some(last) = self.expected.back_mut() {
+                        last.sequence = None;
+                    }
+                    continue;
+                }
                 return if stream.is_cut() { Progress::Lost } else { Progress::Wait };
             };
             let content = bytes.get(HEADER_BYTES..).unwrap_or_default();
@@ -144,7 +171,7 @@ impl MysqlCodec {
                     return Progress::Foreign;
                 }
                 if let Some(expected) = self.expected.back_mut().filter(|_| self.is_continued) {
-                    expected.sequence = header.sequence.wrapping_add(1);
+                    expected.sequence = Some(header.sequence.wrapping_add(1));
                 }
             } else {
                 let Some(first) = content.first() else {
@@ -192,43 +219,42 @@ impl MysqlCodec {
             self.respond(self.last_ns, sink);
         }
         let kind = match command {
-            Command::Quit | Command::LongData => return,
+            Command::Quit | Command::LongData | Command::Replicate => return,
             Command::Close => return self.statements.remove(content.get(..4).unwrap_or_default()),
-            Command::Replicate => return,
             Command::Query | Command::ProcessInfo | Command::Execute | Command::BulkExecute => Kind::Results,
             Command::Prepare => Kind::Prepared,
             Command::FieldList | Command::Fetch => Kind::Rows,
             Command::Statistics => Kind::Text,
             Command::ChangeUser => Kind::Login,
-            Command::UseDatabase | Command::Reset | Command::SetOption => Kind::Simple,
-            Command::ResetConnection | Command::Other(_) => Kind::Simple,
+            Command::UseDatabase | Command::Other(_) | Command::Upkeep => Kind::Simple,
         };
-        if matches!(command, Command::ChangeUser | Command::ResetConnection) {
+        if command == Command::ChangeUser {
             self.statements = Prepared::default();
         }
         if self.expected.len() == MAX_EXPECTED {
             return;
         }
-        self.last_key += 1;
-        let (key, sequence) = (self.last_key, 1);
+        let mut key = None;
         let mut brings = Brings::Nothing;
-        let request = Request::new(Key::Slot(key), time_ns);
-        if sink.wants_details() {
-            brings = self.describe(command, content, &request, sink);
-        } else {
-            sink.request(&request);
+        if command.counts() {
+            self.last_key += 1;
+            key = Some(self.last_key);
+            let request = Request::new(Key::Slot(self.last_key), time_ns);
+            if sink.wants_details() {
+                self.describe(command, content, &request, sink);
+            } else {
+                sink.request(&request);
+            }
         }
+        if sink.wants_details() {
+            brings = Brings::of(command, content);
+        }
+        let sequence = Some(1);
         self.expected.push_back(Expected { kind, key, sequence, brings });
     }
 
     /// Tells of a request with its details.
-    fn describe(
-        &self,
-        command: Command,
-        content: &[u8],
-        request: &Request<'_>,
-        sink: &mut dyn Sink,
-    ) -> Brings {
+    fn describe(&self, command: Command, content: &[u8], request: &Request<'_>, sink: &mut dyn Sink) {
         let head = content.get(..content.len().min(HEAD_BYTES)).unwrap_or_default();
         let number = content.get(..4).unwrap_or_default();
         // The one that is being prepared has no number yet.
@@ -245,21 +271,10 @@ impl MysqlCodec {
             }
             Command::Execute | Command::BulkExecute => (Named::of(Dialect::MySql, known), known),
             Command::Fetch => (Named::of(Dialect::MySql, known).within("FETCH"), known),
-            Command::Reset => (Named::default().within("RESET"), &[][..]),
             command => (Named::default().within(name(command)), &[][..]),
         };
         let attributes = named.attributes(text, &self.database);
         sink.request(&Request { name: named.name("query"), attributes: &attributes, ..*request });
-        let database = |name: &[u8]| {
-            Brings::Database(name.get(..name.len().min(MAX_DATABASE_BYTES)).unwrap_or_default().into())
-        };
-        match command {
-            Command::Prepare => Brings::Statement(text.into()),
-            Command::UseDatabase => database(content),
-            Command::Query => used_database(head).map_or(Brings::Nothing, database),
-            Command::ChangeUser => database(changed_database(content).unwrap_or_default()),
-            _ => Brings::Nothing,
-        }
     }
 
     fn read_answers(&mut self, stream: &mut Stream, sink: &mut dyn Sink) -> Progress {
@@ -273,8 +288,15 @@ impl MysqlCodec {
                 Some(Step::MayEnd) if !self.is_eof_next(stream.bytes()) => {
                     self.respond(stream.last_ns(), sink);
                 }
-                Some(Step::WantsFile) => self.sends_file = true,
+                Some(Step::WantsFile) => self.sends_bulk = true,
                 _ => {}
+            }
+            // In the middle of a connection what it said before may be lost.
+            if !std::mem::replace(&mut self.hears_server, true)
+                && stream.position() > 0
+                && self.expected.len() > 1
+            {
+                return Progress::Lost;
             }
             let Some(expected) = self.expected.front() else { return pass_all(stream) };
             if self.is_deaf || self.is_opaque {
@@ -302,9 +324,9 @@ impl MysqlCodec {
             }
             let Some(header) = header else { return Progress::Wait };
             let is_first = !self.answer.has_begun();
-            let counted = if is_first { Some(expected.sequence) } else { self.answer.sequence };
+            let counted = if is_first { expected.sequence } else { self.answer.sequence };
             if counted.is_some_and(|counted| counted != header.sequence) && expected.kind != Kind::Login {
-                let next = self.expected.get(1).map(|next| next.sequence);
+                let next = self.expected.get(1).and_then(|next| next.sequence);
                 if is_first && super::packet::is_old_eof(header.length, content) {
                     // It ends the descriptions of the answer before.
                     stream.skip((HEADER_BYTES + whole) as u64);
@@ -323,7 +345,7 @@ impl MysqlCodec {
             if step == Step::Foreign {
                 return Progress::Foreign;
             }
-            self.sends_file = false;
+            self.sends_bulk = false;
             self.unfinished = Some(step);
             stream.skip((HEADER_BYTES + whole) as u64);
         }
@@ -342,15 +364,16 @@ impl MysqlCodec {
         let Some(expected) = self.expected.pop_front() else { return };
         self.is_certain = true;
         let status = if error.is_some() { Status::FAILED } else { Status::OK };
-        let response = Response::new(Key::Slot(expected.key), first_ns.unwrap_or(last_ns), last_ns, status);
-        let Some((code, state)) = error else {
+        if error.is_none() {
             match (expected.brings, statement) {
                 (Brings::Database(name), _) => self.database = name.into(),
                 (Brings::Statement(text), Some(number)) => self.statements.set(&number, &text),
                 _ => {}
             }
-            return sink.response(&response);
-        };
+        }
+        let Some(key) = expected.key else { return };
+        let response = Response::new(Key::Slot(key), first_ns.unwrap_or(last_ns), last_ns, status);
+        let Some((code, state)) = error else { return sink.response(&response) };
         let code = code.to_string();
         let attributes = [
             Attribute::text("db.response.status_code", code.as_bytes()),
@@ -382,6 +405,7 @@ fn fits_call(stream: &Stream, command: Command, length: u64) -> bool {
             Command::of(*first, length).is_some()
         }
         // More is to come.
+        [] if stream.is_cut() => command.has_text(),
         behind => !stream.is_cut() && behind.get(3).is_none_or(|sequence| *sequence == 0),
     }
 }
@@ -392,10 +416,6 @@ fn name(command: Command) -> &'static str {
         Command::UseDatabase => "USE",
         Command::FieldList => "FIELD LIST",
         Command::ProcessInfo => "PROCESS LIST",
-        Command::Statistics => "STATISTICS",
-        Command::ChangeUser => "CHANGE USER",
-        Command::SetOption => "SET OPTION",
-        Command::ResetConnection => "RESET CONNECTION",
         Command::Other(name) => name,
         _ => "",
     }

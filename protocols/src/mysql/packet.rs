@@ -48,10 +48,9 @@ pub(super) enum Command {
     Execute,
     LongData,
     Close,
-    Reset,
-    SetOption,
     Fetch,
-    ResetConnection,
+    /// Of the connection or of a statement: ping, reset, option. Succeeds or fails.
+    Upkeep,
     BulkExecute,
     /// A stream of what changes; nobody waits for its end.
     Replicate,
@@ -74,23 +73,28 @@ impl Command {
             0x09 => (Self::Statistics, 1, 1),
             0x0a => (Self::ProcessInfo, 1, 1),
             0x0c => (Self::Other("KILL"), 5, 5),
-            0x0d => (Self::Other("DEBUG"), 1, 1),
-            0x0e => (Self::Other("PING"), 1, 1),
+            0x0d => (Self::Upkeep, 1, 1),
+            0x0e => (Self::Upkeep, 1, 1),
             0x11 => (Self::ChangeUser, 3, 64 * 1024),
             0x12 | 0x13 | 0x1e => (Self::Replicate, 5, 64 * 1024),
-            0x15 => (Self::Other("REGISTER REPLICA"), 10, 2048),
+            0x15 => (Self::Upkeep, 10, 2048),
             0x16 => (Self::Prepare, 2, LONGEST),
             0x17 => (Self::Execute, 10, LONGEST),
             0x18 => (Self::LongData, 7, LONGEST),
             0x19 => (Self::Close, 5, 5),
-            0x1a => (Self::Reset, 5, 5),
-            0x1b => (Self::SetOption, 3, 3),
+            0x1a => (Self::Upkeep, 5, 5),
+            0x1b => (Self::Upkeep, 3, 3),
             0x1c => (Self::Fetch, 9, 9),
-            0x1f => (Self::ResetConnection, 1, 1),
+            0x1f => (Self::Upkeep, 1, 1),
             0xfa => (Self::BulkExecute, 7, LONGEST),
             _ => return None,
         };
         (least..=most).contains(&length).then_some(command)
+    }
+
+    /// Whether it is a request for metrics and spans: it runs a statement, or could be one.
+    pub(super) fn counts(self) -> bool {
+        !matches!(self, Self::Upkeep | Self::Statistics | Self::ChangeUser)
     }
 
     /// Whether a statement's text follows.

@@ -222,7 +222,9 @@ impl MysqlRedactor {
         self.sides.client.is_synchronous = true;
         match command {
             Command::ChangeUser => What::User,
-            Command::Replicate | Command::Other("REGISTER REPLICA") => What::Secret(1),
+            Command::Replicate => What::Secret(1),
+            // One of them introduces a replica, with its password.
+            Command::Upkeep if length > 5 => What::Secret(1),
             command if command.has_text() => What::Statement(StatementSecrets::default()),
             command => match command.values_begin() {
                 Some(place) => What::Secret(1 + place as u64),

@@ -87,7 +87,6 @@ fn statements_are_answered_by_ok_tables_and_errors_with_their_number() {
              db.query.text=SELECT 1 FROM t db.namespace=shop",
             "110-120-120 query failed db.query.text=SELEC 1 db.namespace=shop \
              db.response.status_code=1064 mysql.sqlstate=42000",
-            "130-140-140 PING ok db.operation.name=PING db.query.summary=PING db.namespace=shop",
             "150-160-160 USE ok db.operation.name=USE db.query.summary=USE db.namespace=shop",
             "170-180-180 SELECT ok db.operation.name=SELECT db.query.summary=SELECT db.query.text=SELECT 2 \
              db.namespace=store",
@@ -142,7 +141,6 @@ fn prepared_statements_stand_for_their_texts() {
                 "SELECT t ok",
                 "SELECT t ok",
                 "FETCH SELECT t ok",
-                "RESET ok",
                 "EXECUTE failed",
                 "PREPARE DO ok",
                 "PREPARE failed",
@@ -221,7 +219,7 @@ fn what_is_too_long_for_a_packet_goes_on_in_the_next() {
     ];
     let playing = Playing { call_bytes: 1 << 14, ..Playing::default() };
     assert_eq!(playing.told(&DEFINITION, &dialogue).short(), ["SELECT ok", "DO ok"]);
-    for call_bytes in [1 << 14, 1 << 20] {
+    for call_bytes in [1 << 14, 1 << 20, usize::MAX] {
         let little = Playing { kept_bytes: 1024, call_bytes, ..Playing::default() };
         assert_eq!(little.told(&DEFINITION, &dialogue).short(), ["SELECT ok", "DO ok"], "{call_bytes}");
     }
@@ -308,8 +306,8 @@ fn another_user_logs_in_with_another_database() {
         answer(&[&[1], COLUMN, EOF, EOF]),
     ];
     let told = told(&DEFINITION, &dialogue);
-    assert_eq!(told.short(), ["CHANGE USER ok", "SELECT ok"]);
-    assert!(told.lines().iter().skip(1).all(|line| line.ends_with("db.namespace=store")), "{told:?}");
+    assert_eq!(told.short(), ["SELECT ok"]);
+    assert!(told.lines().iter().all(|line| line.ends_with("db.namespace=store")), "{told:?}");
     check_cuts(&DEFINITION, &dialogue);
     check_secrets(&DEFINITION, &dialogue, &["hunter3", "hunter4", "hunter5"]);
 }

@@ -65,7 +65,7 @@ fn of_command(length: u32, content: &[u8], ends: u64, size: u64) -> Recognition 
             [_, _, _, _, 0..=0x0f, 1, 0, 0, 0, ..] if ends == size => Recognition::Likely,
             _ => Recognition::Open,
         },
-        Command::Close | Command::Upkeep if ends == size => Recognition::Possible,
+        Command::Close | Command::Upkeep if ends == size && length <= 5 => Recognition::Possible,
         _ => Recognition::Open,
     }
 }

@@ -132,6 +132,28 @@ fn mysql() -> Vec<Sample> {
         middle("mysql", "query", vec![client(packet(0, b"\x03SELECT 1")), server(rows.concat())]),
         middle(
             "mysql",
+            "as a server reads it: the header in a call of its own",
+            vec![
+                client(b"\x09\0\0\0"),
+                client(b"\x03SELECT 1"),
+                server(rows.concat()),
+                client(b"\x15\0\0\0"),
+                client(b"\x03UPDATE t SET n = 'x'"),
+                server(packet(1, ok)),
+            ],
+        ),
+        middle(
+            "mysql",
+            "prepared statements",
+            vec![
+                client(packet(0, b"\x17\x01\0\0\0\0\x01\0\0\0\0\x01\x08\0\x05\0\0\0\0\0\0\0")),
+                server(packet(1, ok)),
+                client(packet(0, b"\x17\x01\0\0\0\0\x01\0\0\0\0\x01\x08\0\x06\0\0\0\0\0\0\0")),
+                server(packet(1, ok)),
+            ],
+        ),
+        middle(
+            "mysql",
             "an error",
             vec![
                 client(packet(0, b"\x03SELECT nothing FROM nowhere")),

@@ -6,21 +6,22 @@
 use std::collections::VecDeque;
 
 use super::answer::{Answer, Kind, Step};
+use super::details::{Brings, HEAD_BYTES, MAX_DATABASE_BYTES, describe};
 use super::packet::{
-    COMPRESSES, COMPRESSES_ZSTD, Command, ENCRYPTS, HEADER_BYTES, Header, LONGEST, changed_database, header,
-    is_statement, login_database, login_flags,
+    COMPRESSES, COMPRESSES_ZSTD, Command, ENCRYPTS, HEADER_BYTES, Header, LONGEST, header, is_statement,
+    login_database, login_flags,
 };
-use crate::statement::{Dialect, Named, Prepared};
+use crate::statement::Prepared;
 use crate::{Attribute, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
 
-/// Of a packet's content, looked at.
-const HEAD_BYTES: usize = 2048;
 /// Of what the server sends.
 const ANSWER_HEAD_BYTES: usize = 32;
 /// Commands that may wait for an answer.
 const MAX_EXPECTED: usize = 1024;
-/// Of the name of a database, kept.
-const MAX_DATABASE_BYTES: usize = 128;
+/// The number by which MariaDB's clients name what they have just prepared.
+const LAST_PREPARED: [u8; 4] = [0xff; 4];
+/// Turns after which the order of a connection with a gap is trusted again.
+const TURNS_TO_TRUST: u32 = 3;
 
 /// What the server is to answer.
 #[derive(Debug)]
@@ -30,31 +31,7 @@ struct Expected {
     key: Option<u64>,
     /// The number of the answer's first packet, if it is known.
     sequence: Option<u8>,
-    /// With success: the database that is used, the text that is prepared.
     brings: Brings,
-}
-
-#[derive(Debug)]
-enum Brings {
-    Nothing,
-    Database(Box<[u8]>),
-    Statement(Box<[u8]>),
-}
-
-impl Brings {
-    fn of(command: Command, content: &[u8]) -> Self {
-        let head = content.get(..content.len().min(HEAD_BYTES)).unwrap_or_default();
-        let database = match command {
-            Command::Prepare => return Self::Statement(head.into()),
-            Command::UseDatabase => Some(head),
-            Command::Query => used_database(head),
-            Command::ChangeUser => Some(changed_database(head).unwrap_or_default()),
-            _ => None,
-        };
-        database.map_or(Self::Nothing, |name| {
-            Self::Database(name.get(..name.len().min(MAX_DATABASE_BYTES)).unwrap_or_default().into())
-        })
-    }
 }
 
 /// The state of a connection.
@@ -84,8 +61,13 @@ pub(super) struct MysqlCodec {
     is_deaf: bool,
     /// When the last byte of the server moved.
     last_ns: u64,
-    /// Something of the server was read.
+    /// Something of the server was read; also since the last command.
     hears_server: bool,
+    has_answered: bool,
+    /// The client does not wait for answers before it asks on.
+    is_pipelined: bool,
+    /// Behind a gap in what such a client asked: turns, a command and its answer, to be seen before answers are trusted.
+    doubts: u32,
 }
 
 impl Codec for MysqlCodec {
@@ -104,6 +86,9 @@ impl Codec for MysqlCodec {
         if side == Side::Client {
             self.is_synchronous = false;
             self.is_continued = false;
+        }
+        if self.is_pipelined {
+            self.doubts = TURNS_TO_TRUST;
         }
         self.sends_bulk = false;
         self.expected.clear();
@@ -184,6 +169,9 @@ impl MysqlCodec {
                 if !self.is_synchronous && !fits_call(stream, command, whole as u64) {
                     return Progress::Foreign;
                 }
+                if self.expected.len() == MAX_EXPECTED {
+                    return Progress::Lost;
+                }
                 self.asked(command, content.get(1..).unwrap_or_default(), stream.time_ns(), sink);
             }
             self.is_synchronous = true;
@@ -231,8 +219,12 @@ impl MysqlCodec {
         if command == Command::ChangeUser {
             self.statements = Prepared::default();
         }
-        if self.expected.len() == MAX_EXPECTED {
-            return;
+        if self.doubts > 0 {
+            self.doubts = if self.has_answered { self.doubts - 1 } else { TURNS_TO_TRUST };
+            self.has_answered = false;
+            if self.doubts > 0 {
+                return;
+            }
         }
         let mut key = None;
         let mut brings = Brings::Nothing;
@@ -241,7 +233,8 @@ impl MysqlCodec {
             key = Some(self.last_key);
             let request = Request::new(Key::Slot(self.last_key), time_ns);
             if sink.wants_details() {
-                self.describe(command, content, &request, sink);
+                let known = self.known(content);
+                describe(command, content, known, &self.database, &request, sink);
             } else {
                 sink.request(&request);
             }
@@ -253,28 +246,14 @@ impl MysqlCodec {
         self.expected.push_back(Expected { kind, key, sequence, brings });
     }
 
-    /// Tells of a request with its details.
-    fn describe(&self, command: Command, content: &[u8], request: &Request<'_>, sink: &mut dyn Sink) {
-        let head = content.get(..content.len().min(HEAD_BYTES)).unwrap_or_default();
+    /// The text of the statement that a command names.
+    fn known(&self, content: &[u8]) -> &[u8] {
         let number = content.get(..4).unwrap_or_default();
         // The one that is being prepared has no number yet.
-        let preparing = self.expected.back().filter(|_| number == [0xff; 4]);
-        let known = match preparing.map(|expected| &expected.brings) {
+        match self.expected.back().filter(|_| number == LAST_PREPARED).map(|last| &last.brings) {
             Some(Brings::Statement(text)) => text,
             _ => self.statements.get(number).unwrap_or_default(),
-        };
-        let (named, text) = match command {
-            Command::Query => (Named::of(Dialect::MySql, head), head),
-            Command::Prepare => (Named::prepares(Dialect::MySql, head), head),
-            Command::Execute | Command::BulkExecute if known.is_empty() => {
-                (Named::default().within("EXECUTE"), known)
-            }
-            Command::Execute | Command::BulkExecute => (Named::of(Dialect::MySql, known), known),
-            Command::Fetch => (Named::of(Dialect::MySql, known).within("FETCH"), known),
-            command => (Named::default().within(name(command)), &[][..]),
-        };
-        let attributes = named.attributes(text, &self.database);
-        sink.request(&Request { name: named.name("query"), attributes: &attributes, ..*request });
+        }
     }
 
     fn read_answers(&mut self, stream: &mut Stream, sink: &mut dyn Sink) -> Progress {
@@ -291,6 +270,7 @@ impl MysqlCodec {
                 Some(Step::WantsFile) => self.sends_bulk = true,
                 _ => {}
             }
+            self.has_answered |= !stream.bytes().is_empty();
             // In the middle of a connection what it said before may be lost.
             if !std::mem::replace(&mut self.hears_server, true)
                 && stream.position() > 0
@@ -363,6 +343,7 @@ impl MysqlCodec {
         let Answer { first_ns, error, statement, .. } = std::mem::take(&mut self.answer);
         let Some(expected) = self.expected.pop_front() else { return };
         self.is_certain = true;
+        self.is_pipelined |= !self.expected.is_empty();
         let status = if error.is_some() { Status::FAILED } else { Status::OK };
         if error.is_none() {
             match (expected.brings, statement) {
@@ -393,6 +374,10 @@ impl MysqlCodec {
 /// Whether a command is where calls have one, when it is not known that one is here: at the end of a call, before another
 /// command, or long.
 fn fits_call(stream: &Stream, command: Command, length: u64) -> bool {
+    if stream.bytes().get(HEADER_BYTES + 1..HEADER_BYTES + 5) == Some(&LAST_PREPARED) {
+        // What was prepared is not known, and its answer may come first.
+        return false;
+    }
     let there = stream.bytes().len() as u64 + stream.hole();
     let ends = HEADER_BYTES as u64 + length;
     if ends >= there {
@@ -408,25 +393,4 @@ fn fits_call(stream: &Stream, command: Command, length: u64) -> bool {
         [] if stream.is_cut() => command.has_text(),
         behind => !stream.is_cut() && behind.get(3).is_none_or(|sequence| *sequence == 0),
     }
-}
-
-/// What a command is called that has no statement.
-fn name(command: Command) -> &'static str {
-    match command {
-        Command::UseDatabase => "USE",
-        Command::FieldList => "FIELD LIST",
-        Command::ProcessInfo => "PROCESS LIST",
-        Command::Other(name) => name,
-        _ => "",
-    }
-}
-
-/// The database of a statement that uses one from now on.
-fn used_database(text: &[u8]) -> Option<&[u8]> {
-    let (word, name) = text.trim_ascii().split_at_checked(4)?;
-    word.eq_ignore_ascii_case(b"use ").then(|| {
-        let name = name.trim_ascii_start();
-        let name = name.strip_suffix(b";").unwrap_or(name).trim_ascii_end();
-        name.strip_prefix(b"`").and_then(|name| name.strip_suffix(b"`")).unwrap_or(name)
-    })
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod codec;
+mod details;
 mod packet;
 mod redactor;
 #[cfg(test)]

@@ -275,6 +275,29 @@ fn commands_that_do_not_wait_for_answers_have_theirs_in_order() {
 }
 
 #[test]
+fn behind_a_gap_answers_of_a_client_that_does_not_wait_are_trusted_when_it_waits_again() {
+    let ask = |number: u32| query(&format!("SELECT {number} FROM t{number}"));
+    let answers = |codes: &[u16]| {
+        let error = |code: &u16| packet(1, [&[0xff][..], &code.to_le_bytes(), b"#42000no"].concat());
+        server(codes.iter().flat_map(error).collect::<Vec<u8>>())
+    };
+    let mut dialogue = vec![ask(1), ask(2), answers(&[1001, 1002])];
+    // The first of these is lost.
+    dialogue.extend([ask(3), ask(4), ask(5), answers(&[1003, 1004, 1005])]);
+    dialogue.extend((6..12).flat_map(|number: u16| [ask(number.into()), answers(&[1000 + number])]));
+    let lost: Vec<bool> = (0..dialogue.len()).map(|call| call == 3).collect();
+    let told = Playing { lost, ..Playing::default() }.told(&DEFINITION, &dialogue);
+    assert!(told.exchanges.len() >= 5, "{:?}", told.short());
+    for line in told.lines() {
+        let number = line.split("FROM t").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+        assert!(
+            line.contains(&format!("status_code={}", 1000 + number.parse::<u32>().unwrap_or_default())),
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn what_is_encrypted_compressed_or_replicated_is_left_alone() {
     let noise: Vec<Turn> = (0..20_u8).flat_map(|byte| [client([byte; 40]), server([byte; 90])]).collect();
     for flags in [FLAGS | 0x20, FLAGS | 0x0400_0000] {

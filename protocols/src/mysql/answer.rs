@@ -68,7 +68,7 @@ pub(super) struct Answer {
     pub first_ns: Option<u64>,
     /// The number of the next packet, where they are counted on.
     pub sequence: Option<u8>,
-    /// Number and SQLSTATE of the error that ended it.
+    /// Number and SQLSTATE of the error that ended it; 0 and none if they were not kept.
     pub error: Option<(u16, Vec<u8>)>,
     /// The number of the statement that was prepared.
     pub statement: Option<[u8; 4]>,

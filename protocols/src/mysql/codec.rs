@@ -360,8 +360,13 @@ impl MysqlCodec {
             Attribute::text("db.response.status_code", code.as_bytes()),
             Attribute::text("mysql.sqlstate", &state),
         ];
-        let said = if state.is_empty() { attributes.get(..1) } else { attributes.get(..) };
-        sink.response(&Response { attributes: said.unwrap_or_default(), ..response });
+        let known = match (code.as_str(), state.as_slice()) {
+            // It was not kept.
+            ("0", _) => 0,
+            (_, []) => 1,
+            _ => 2,
+        };
+        sink.response(&Response { attributes: attributes.get(..known).unwrap_or_default(), ..response });
     }
 
     fn end_answer(&mut self) {

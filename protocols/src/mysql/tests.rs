@@ -365,8 +365,8 @@ fn passwords_are_blanked_in_statements_in_values_and_in_what_the_server_says_of_
     }
 }
 
-fn dialogue() -> impl Strategy<Value = Vec<Turn>> {
-    let turn = (0_u32..1000, 0_usize..300, 0..6_usize).prop_map(|(id, length, rows)| {
+fn dialogue(has_late_errors: bool) -> impl Strategy<Value = Vec<Turn>> {
+    let turn = (0_u32..1000, 0_usize..300, 0..6_usize).prop_map(move |(id, length, rows)| {
         let asked = query(&format!("SELECT {id} FROM t{id}"));
         let row = vec![b'x'; length + 1];
         let code = [&[0xff][..], &(1000 + id as u16).to_le_bytes(), b"#42000no"].concat();
@@ -375,7 +375,7 @@ fn dialogue() -> impl Strategy<Value = Vec<Turn>> {
             0 => answer(&[&code]),
             1 => answer(&[OK]),
             2 => answer(&[&[&[1], COLUMN][..], &rows, &[END]].concat()),
-            3 => answer(&[&[&[1], COLUMN, EOF][..], &rows, &[&code]].concat()),
+            3 if has_late_errors => answer(&[&[&[1], COLUMN, EOF][..], &rows, &[&code]].concat()),
             _ => answer(&[&[&[1], COLUMN, EOF][..], &rows, &[EOF]].concat()),
         };
         [asked, answered]
@@ -386,7 +386,7 @@ fn dialogue() -> impl Strategy<Value = Vec<Turn>> {
 proptest! {
     #[test]
     fn losses_make_no_wrong_pairs(
-        dialogue in dialogue(),
+        dialogue in dialogue(true),
         lost in prop::collection::vec(prop::bool::weighted(0.1), 0..50),
         call_bytes in 1_usize..400,
     ) {
@@ -394,7 +394,17 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(dialogue in damaged(dialogue()), playing in playing()) {
+    fn losses_of_what_is_partly_kept_make_no_wrong_pairs(
+        dialogue in dialogue(false),
+        lost in prop::collection::vec(prop::bool::weighted(0.1), 0..50),
+        kept_bytes in 32_usize..400,
+        call_bytes in 1_usize..600,
+    ) {
+        check_losses(&DEFINITION, &dialogue, &Playing { kept_bytes, call_bytes, lost, redacts: false });
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(dialogue in damaged(dialogue(true)), playing in playing()) {
         check_survives(&DEFINITION, &dialogue, &playing);
     }
 }

@@ -11,6 +11,7 @@ use super::packet::{
     COMPRESSES, COMPRESSES_ZSTD, Command, ENCRYPTS, HEADER_BYTES, Header, LONGEST, header, is_statement,
     login_database, login_flags,
 };
+use super::query::query;
 use crate::statement::Prepared;
 use crate::{Attribute, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
 
@@ -190,7 +191,7 @@ impl MysqlCodec {
         if self.is_continued || header.sequence != 0 {
             return self.is_synchronous || self.is_login(header);
         }
-        let text = content.get(1..).unwrap_or_default();
+        let text = query(content.get(1..).unwrap_or_default()).text;
         Command::of(first, header.length)
             .is_some_and(|command| !command.has_text() || text.is_empty() || is_statement(text))
     }

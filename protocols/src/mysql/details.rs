@@ -1,8 +1,9 @@
 //! What spans say of commands, and what commands change.
 
 use super::packet::{Command, changed_database};
+use super::query::{Query, query};
 use crate::statement::{Dialect, Named};
-use crate::{Request, Sink};
+use crate::{Attribute, Request, Sink};
 
 /// Of a packet's content, looked at.
 pub(super) const HEAD_BYTES: usize = 2048;
@@ -25,7 +26,7 @@ impl Brings {
         let database = match command {
             Command::Prepare => return Self::Statement(head.into()),
             Command::UseDatabase => Some(head),
-            Command::Query => used_database(head),
+            Command::Query => used_database(query(head).text),
             Command::ChangeUser => Some(changed_database(head).unwrap_or_default()),
             _ => None,
         };
@@ -45,8 +46,9 @@ pub(super) fn describe(
     sink: &mut dyn Sink,
 ) {
     let head = content.get(..content.len().min(HEAD_BYTES)).unwrap_or_default();
+    let asked = if command == Command::Query { query(head) } else { Query::default() };
     let (named, text) = match command {
-        Command::Query => (Named::of(Dialect::MySql, head), head),
+        Command::Query => (Named::of(Dialect::MySql, asked.text), asked.text),
         Command::Prepare => (Named::prepares(Dialect::MySql, head), head),
         Command::Execute | Command::BulkExecute if known.is_empty() => {
             (Named::default().within("EXECUTE"), known)
@@ -55,7 +57,10 @@ pub(super) fn describe(
         Command::Fetch => (Named::of(Dialect::MySql, known).within("FETCH"), known),
         command => (Named::default().within(name(command)), &[][..]),
     };
-    let attributes = named.attributes(text, database);
+    let mut attributes = named.attributes(text, database);
+    if !asked.traceparent.is_empty() {
+        attributes.push(Attribute::text("traceparent", asked.traceparent));
+    }
     sink.request(&Request { name: named.name("query"), attributes: &attributes, ..*request });
 }
 

@@ -7,6 +7,7 @@ mod answer;
 mod codec;
 mod details;
 mod packet;
+mod query;
 mod redactor;
 #[cfg(test)]
 mod tests;
@@ -57,8 +58,9 @@ fn of_command(length: u32, content: &[u8], ends: u64, size: u64) -> Recognition 
         return Recognition::Open;
     };
     match command {
-        Command::Query | Command::Prepare if is_statement(rest) => {
-            let is_known = !statement::summary(Dialect::MySql, rest).operation.is_empty();
+        Command::Query | Command::Prepare if is_statement(query::query(rest).text) => {
+            let text = query::query(rest).text;
+            let is_known = !statement::summary(Dialect::MySql, text).operation.is_empty();
             if is_known { Recognition::Certain } else { Recognition::Possible }
         }
         // Bits for a cursor, and that it is done once.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::Stream;
+use crate::{Begun, Stream};
 
 /// Which peer sent the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -148,8 +148,8 @@ impl<'bytes> Attribute<'bytes> {
 pub struct Request<'bytes> {
     /// How its response is found.
     pub key: Key,
-    /// When its first byte moved.
-    pub begun_ns: u64,
+    /// Where and when it begins.
+    pub begun: Begun,
     /// What it does.
     pub method: Method,
     /// What the codec wants to know when the response comes: [`Sink::pending`] gives it back.
@@ -162,8 +162,8 @@ pub struct Request<'bytes> {
 
 impl Request<'_> {
     /// A request without details.
-    pub fn new(key: Key, begun_ns: u64) -> Self {
-        Self { key, begun_ns, method: Method::Request, tag: 0, name: b"", attributes: &[] }
+    pub fn new(key: Key, begun: impl Into<Begun>) -> Self {
+        Self { key, begun: begun.into(), method: Method::Request, tag: 0, name: b"", attributes: &[] }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use crate::Begun;
 use crate::codec::{Attribute, Key, Method, Question, Request, Response, Status, Value};
 
 /// Requests of one connection that may wait at a time.
@@ -33,6 +34,18 @@ impl Details {
         let mut details = Self { name: String::from_utf8_lossy(request.name).into(), attributes: Vec::new() };
         details.extend(request.attributes);
         Box::new(details)
+    }
+
+    /// Memory that it holds, bytes.
+    pub fn memory_bytes(&self) -> usize {
+        let of_values = self.attributes.iter().map(|(_, value)| match value {
+            OwnedValue::Text(text) => text.len(),
+            OwnedValue::Integer(_) => 0,
+        });
+        size_of::<Self>()
+            + self.name.len()
+            + self.attributes.capacity() * size_of::<(&'static str, OwnedValue)>()
+            + of_values.sum::<usize>()
     }
 
     fn extend(&mut self, attributes: &[Attribute<'_>]) {
@@ -84,8 +97,13 @@ pub struct Exchange {
     pub ending: Ending,
     /// What the response says; [`Status::UNKNOWN`] without one.
     pub status: Status,
+    /// Which request of the conversation it is, as far as they were seen, from 0.
+    pub number: u64,
     /// When the first byte of the request moved.
     pub begun_ns: u64,
+    /// Place of that byte in the client's stream: the same at both ends of a connection that is known from its
+    /// beginning. None when another exchange began there too, and of what the server begins.
+    pub position: Option<u64>,
     /// When the first byte of the response moved.
     pub first_ns: u64,
     /// When the last byte of the response moved.
@@ -127,7 +145,9 @@ struct Pending {
     key: Key,
     tag: u64,
     method: Method,
+    number: u64,
     begun_ns: u64,
+    position: Option<u64>,
     details: Option<Box<Details>>,
 }
 
@@ -137,6 +157,10 @@ pub(crate) struct Pairing {
     done: Vec<Exchange>,
     unpaired: Unpaired,
     wants_details: bool,
+    /// Requests that were told of.
+    count: u64,
+    /// Where the latest request began.
+    last_position: Option<u64>,
     /// After a gap: turns that are still to come before the order of responses is trusted.
     distrust: u32,
     /// Meanwhile: when the requests began that were seen and are not answered, if nothing else was in flight.
@@ -150,6 +174,8 @@ impl Pairing {
             done: Vec::new(),
             unpaired: Unpaired::default(),
             wants_details,
+            count: 0,
+            last_position: None,
             distrust: 0,
             outstanding: VecDeque::new(),
         }
@@ -166,7 +192,7 @@ impl Pairing {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let details = self.pending.iter().filter_map(|pending| pending.details.as_ref());
-        let of_details: usize = details.map(|details| 64 + 48 * details.attributes.len()).sum();
+        let of_details: usize = details.map(|details| details.memory_bytes()).sum();
         self.pending.capacity() * size_of::<Pending>()
             + self.outstanding.capacity() * size_of::<u64>()
             + self.done.capacity() * size_of::<Exchange>()
@@ -231,6 +257,15 @@ impl Pairing {
         true
     }
 
+    /// What names a request: its number, and the place where it begins, if none before it began there or further on.
+    fn place(&mut self, begun: Begun) -> (u64, Option<u64>) {
+        let number = self.count;
+        self.count += 1;
+        let place = begun.position.filter(|place| self.last_position.is_none_or(|last| *place > last));
+        self.last_position = place.or(self.last_position);
+        (number, place)
+    }
+
     fn take(&mut self, key: Key) -> Option<Pending> {
         match key {
             Key::Order => match self.pending.front() {
@@ -258,7 +293,9 @@ impl Pending {
             method: self.method,
             ending,
             status: Status::UNKNOWN,
+            number: self.number,
             begun_ns: self.begun_ns,
+            position: self.position,
             first_ns: time_ns,
             ended_ns: time_ns,
             details: self.details,
@@ -269,7 +306,7 @@ impl Pending {
 
 impl crate::Sink for Pairing {
     fn request(&mut self, request: &Request<'_>) {
-        if request.key == Key::Order && self.distrusts_request(request.begun_ns) {
+        if request.key == Key::Order && self.distrusts_request(request.begun.time_ns) {
             return;
         }
         if let Key::Id(_) | Key::Slot(_) = request.key
@@ -281,25 +318,31 @@ impl crate::Sink for Pairing {
             self.unpaired.requests_limit += 1;
             if request.key == Key::Order {
                 self.lost();
-                self.outstanding.push_back(request.begun_ns);
+                self.outstanding.push_back(request.begun.time_ns);
             }
             return;
         }
+        let (number, position) = self.place(request.begun);
         self.pending.push_back(Pending {
             key: request.key,
             tag: request.tag,
             method: request.method,
-            begun_ns: request.begun_ns,
+            number,
+            begun_ns: request.begun.time_ns,
+            position,
             details: self.wants_details.then(|| Details::of(request)),
         });
     }
 
     fn one_way(&mut self, request: &Request<'_>, status: Status, last_ns: u64) {
+        let (number, position) = self.place(request.begun);
         self.done.push(Exchange {
             method: request.method,
             ending: Ending::Answered,
             status,
-            begun_ns: request.begun_ns,
+            number,
+            begun_ns: request.begun.time_ns,
+            position,
             first_ns: last_ns,
             ended_ns: last_ns,
             details: self.wants_details.then(|| Details::of(request)),
@@ -330,7 +373,9 @@ impl crate::Sink for Pairing {
             method: pending.method,
             ending: Ending::Answered,
             status: response.status,
+            number: pending.number,
             begun_ns: pending.begun_ns,
+            position: pending.position,
             first_ns: response.first_ns,
             ended_ns: response.last_ns,
             details: pending.details,

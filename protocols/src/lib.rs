@@ -52,4 +52,4 @@ pub use conversation::{Conversation, Facts};
 pub use definition::{Definition, Recognition, Statement, System, Transport};
 pub use exchange::{Details, Ending, Exchange, OwnedQuestion, OwnedValue, Unpaired};
 pub use redact::{BLANK, Redactor, Secrets, blank, unknown};
-pub use stream::{Chunk, Stream};
+pub use stream::{Begun, Chunk, Stream};

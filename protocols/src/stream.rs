@@ -16,6 +16,21 @@ pub struct Chunk<'bytes> {
     pub time_ns: u64,
 }
 
+/// Where and when a message begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Begun {
+    /// When its first byte moved.
+    pub time_ns: u64,
+    /// Place of its first byte in the stream, as both ends of a connection count; none where a codec cannot tell.
+    pub position: Option<u64>,
+}
+
+impl From<u64> for Begun {
+    fn from(time_ns: u64) -> Self {
+        Self { time_ns, position: None }
+    }
+}
+
 /// Bytes that a message may keep unread before the codec loses its place.
 const MAX_UNREAD_BYTES: usize = 64 * 1024;
 /// Calls whose time is known for unread bytes; of older ones the time of the next is taken.
@@ -88,6 +103,11 @@ impl Stream {
             .find(|(begin, _)| *begin <= self.position)
             .or(self.marks.front())
             .map_or(self.last_ns, |(_, time)| *time)
+    }
+
+    /// Where and when a message begins of which the next unread byte is the first.
+    pub fn begun(&self) -> Begun {
+        Begun { time_ns: self.time_ns(), position: Some(self.position) }
     }
 
     /// End of the call that moved the last byte that was read or skipped. Right once [`lacks`](Self::lacks) is 0.

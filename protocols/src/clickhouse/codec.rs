@@ -264,7 +264,7 @@ impl ClickhouseCodec {
         if statement.head.len() < wanted && !stream.is_cut() {
             return Err(Stop::More);
         }
-        let begun_ns = stream.time_ns();
+        let begun = stream.begun();
         let text = statement.head.get(..wanted).unwrap_or(statement.head);
         let named =
             if sink.wants_details() { Named::of(Dialect::ClickHouse, text) } else { Named::default() };
@@ -272,11 +272,11 @@ impl ClickhouseCodec {
             if sink.wants_details() { named.attributes(text, &self.database) } else { Vec::new() };
         let may_be_unseen = matches!(self.places.server.state, State::Searching);
         let key = self.queries.next_key();
-        self.queries.ask(begun_ns, may_be_unseen, sink);
+        self.queries.ask(begun.time_ns, may_be_unseen, sink);
         sink.request(&Request {
             name: named.name("query"),
             attributes: &attributes,
-            ..Request::new(key, begun_ns)
+            ..Request::new(key, begun)
         });
         self.is_certain = true;
         self.shown_revision = Some(revision);

@@ -2,7 +2,7 @@
 
 use super::body;
 use super::header::{self, Header, Next};
-use crate::{Attribute, Codec, Key, PerSide, Progress, Request, Response, Side, Sink, Status, Stream};
+use crate::{Attribute, Begun, Codec, Key, PerSide, Progress, Request, Response, Side, Sink, Status, Stream};
 
 /// Of a request's body, looked at.
 const HEAD_BYTES: u64 = 2048;
@@ -20,7 +20,7 @@ pub(super) struct DubboCodec {
 
 #[derive(Debug)]
 struct OneWay {
-    begun_ns: u64,
+    begun: Begun,
     name: Vec<u8>,
 }
 
@@ -59,7 +59,7 @@ impl Codec for DubboCodec {
             }
             *messages = messages.saturating_add(1);
             if is_asked {
-                self.ask(&header, bytes, stream.time_ns(), sink);
+                self.ask(&header, bytes, stream.begun(), sink);
             } else if side == Side::Server && !header.is_request() && !header.is_event() {
                 let first_ns = stream.time_ns();
                 self.answered = Some(Answered { id: header.id, first_ns, status: header.status });
@@ -77,7 +77,7 @@ impl Codec for DubboCodec {
 }
 
 impl DubboCodec {
-    fn ask(&mut self, header: &Header, bytes: &[u8], begun_ns: u64, sink: &mut dyn Sink) {
+    fn ask(&mut self, header: &Header, bytes: &[u8], begun: Begun, sink: &mut dyn Sink) {
         let mut name = Vec::new();
         if sink.wants_details() {
             let body = bytes.get(Header::BYTES..).unwrap_or_default();
@@ -92,10 +92,10 @@ impl DubboCodec {
             sink.request(&Request {
                 name: &name,
                 attributes: &attributes(&name),
-                ..Request::new(key, begun_ns)
+                ..Request::new(key, begun)
             });
         } else {
-            self.one_way = Some(Box::new(OneWay { begun_ns, name }));
+            self.one_way = Some(Box::new(OneWay { begun, name }));
         }
     }
 
@@ -103,7 +103,7 @@ impl DubboCodec {
         let Some(call) = self.one_way.take() else { return };
         let attributes = attributes(&call.name);
         let request =
-            Request { name: &call.name, attributes: &attributes, ..Request::new(Key::Order, call.begun_ns) };
+            Request { name: &call.name, attributes: &attributes, ..Request::new(Key::Order, call.begun) };
         sink.one_way(&request, Status::OK, last_ns);
     }
 

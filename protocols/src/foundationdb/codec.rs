@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use super::messages::{self, Frame, LEAST_MESSAGE_BYTES, Layout, Token};
-use crate::{Attribute, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
+use crate::{Attribute, Begun, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
 
 /// Tokens that are remembered; the oldest go first.
 const MAX_TOKENS: usize = 4096;
@@ -106,13 +106,13 @@ impl FoundationdbCodec {
         if wants(HEAD_BYTES.min(usize::try_from(frame.end()).unwrap_or(HEAD_BYTES))) {
             return Err(Progress::Wait);
         }
-        let time_ns = stream.time_ns();
+        let begun = stream.begun();
         let end = frame.end();
         let mut asked = None;
         match side {
-            Side::Client if frame.is_request() => asked = Some(ask(self.asked, &frame, time_ns, sink)),
+            Side::Client if frame.is_request() => asked = Some(ask(self.asked, &frame, begun, sink)),
             Side::Client => {}
-            Side::Server => self.answer = answer(&mut self.tokens, &frame, time_ns),
+            Side::Server => self.answer = answer(&mut self.tokens, &frame, begun.time_ns),
         }
         if let Some(tokens) = asked {
             self.remember(tokens);
@@ -157,18 +157,18 @@ fn length(bytes: &[u8]) -> usize {
 }
 
 /// Tells of a request; the tokens at which its reply may be awaited.
-fn ask(number: u64, frame: &Frame<'_>, begun_ns: u64, sink: &mut dyn Sink) -> Vec<Token> {
+fn ask(number: u64, frame: &Frame<'_>, begun: Begun, sink: &mut dyn Sink) -> Vec<Token> {
     let name = frame.request();
     let attributes = [Attribute::text("db.operation.name", name.unwrap_or_default().as_bytes())];
     let request = Request {
         name: name.unwrap_or("request").as_bytes(),
         attributes: if name.is_some() { &attributes } else { &[] },
-        ..Request::new(Key::Id(number), begun_ns)
+        ..Request::new(Key::Id(number), begun)
     };
     let tokens: Vec<Token> = frame.reply_tokens(MAX_TOKENS_OF_ONE).collect();
     if tokens.is_empty() {
         // It wants no reply, or what says where was not kept.
-        sink.one_way(&request, Status::UNKNOWN, begun_ns);
+        sink.one_way(&request, Status::UNKNOWN, begun.time_ns);
     } else {
         sink.request(&request);
     }

@@ -1,7 +1,7 @@
 //! Reads requests and responses.
 
 use super::head::{self, FirstLine};
-use crate::{Attribute, Codec, Key, PerSide, Progress, Request, Response, Side, Sink, Status, Stream};
+use crate::{Attribute, Begun, Codec, Key, PerSide, Progress, Request, Response, Side, Sink, Status, Stream};
 
 /// A head that is longer than this and not over is none.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -109,7 +109,7 @@ impl HttpCodec {
         let headers = head::headers(head);
         let (has_body, is_whole) = match first {
             FirstLine::Request { method, target, minor_version, .. } => {
-                request(method, target, minor_version, &headers, stream.time_ns(), sink);
+                request(method, target, minor_version, &headers, stream.begun(), sink);
                 (true, length.is_some())
             }
             FirstLine::Status { code, .. } => {
@@ -240,7 +240,7 @@ fn request(
     target: &[u8],
     minor_version: u8,
     headers: &head::Headers<'_>,
-    begun_ns: u64,
+    begun: Begun,
     sink: &mut dyn Sink,
 ) {
     let tag = match method {
@@ -260,10 +260,13 @@ fn request(
         Attribute::text("network.protocol.version", version),
         Attribute::text("traceparent", headers.traceparent),
         Attribute::text("b3", headers.b3),
+        Attribute::text("x-b3-traceid", headers.b3_trace_id),
+        Attribute::text("x-b3-spanid", headers.b3_span_id),
+        Attribute::text("x-b3-sampled", headers.b3_sampled),
     ];
     let said: Vec<Attribute<'_>> = match sink.wants_details() {
         true => all.into_iter().filter(|one| one.value != crate::Value::Text(b"")).collect(),
         false => Vec::new(),
     };
-    sink.request(&Request { tag, name: method, attributes: &said, ..Request::new(Key::Order, begun_ns) });
+    sink.request(&Request { tag, name: method, attributes: &said, ..Request::new(Key::Order, begun) });
 }

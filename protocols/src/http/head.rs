@@ -111,6 +111,9 @@ pub(super) struct Headers<'bytes> {
     pub(super) user_agent: &'bytes [u8],
     pub(super) traceparent: &'bytes [u8],
     pub(super) b3: &'bytes [u8],
+    pub(super) b3_trace_id: &'bytes [u8],
+    pub(super) b3_span_id: &'bytes [u8],
+    pub(super) b3_sampled: &'bytes [u8],
 }
 
 /// Bytes of a head with its empty line; none when that is not there.
@@ -140,6 +143,12 @@ pub(super) fn headers(head: &[u8]) -> Headers<'_> {
             headers.traceparent = value;
         } else if is("b3") {
             headers.b3 = value;
+        } else if is("x-b3-traceid") {
+            headers.b3_trace_id = value;
+        } else if is("x-b3-spanid") {
+            headers.b3_span_id = value;
+        } else if is("x-b3-sampled") {
+            headers.b3_sampled = value;
         }
     }
     headers

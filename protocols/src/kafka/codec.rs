@@ -7,7 +7,7 @@ use super::findings::{Findings, TopicId, text_of_id};
 use super::header::{Header, Judgement, judge};
 use super::layout::{Cursor, Found, Walked};
 use super::{errors, message_length};
-use crate::{Attribute, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
+use crate::{Attribute, Begun, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
 
 /// Of a message, looked at: what is behind it is passed over.
 const HEAD_BYTES: u64 = 16 * 1024;
@@ -63,7 +63,7 @@ impl Place {
 
 #[derive(Debug)]
 struct Asked {
-    begun_ns: u64,
+    begun: Begun,
     name: Vec<u8>,
     client: Box<[u8]>,
     topic: Option<Topic>,
@@ -156,13 +156,13 @@ impl KafkaCodec {
             header.walk(body, length, &mut |found| findings.add(found));
         }
         self.is_raw = header.key == apis::SASL_HANDSHAKE && header.version == 0;
-        self.ask(&header, &findings, stream.time_ns(), sink);
+        self.ask(&header, &findings, stream.begun(), sink);
         self.client.read();
         stream.skip(4 + length);
         None
     }
 
-    fn ask(&mut self, header: &Header<'_>, findings: &Findings<'_>, begun_ns: u64, sink: &mut dyn Sink) {
+    fn ask(&mut self, header: &Header<'_>, findings: &Findings<'_>, begun: Begun, sink: &mut dyn Sink) {
         let topic = if sink.wants_details() { self.topic_of(findings) } else { None };
         let mut tag =
             (u64::from(header.key.cast_unsigned()) << 16) | u64::from(header.version.cast_unsigned());
@@ -181,7 +181,7 @@ impl KafkaCodec {
             }
         }
         if is_unanswered {
-            self.produced = Some(Box::new(Asked { begun_ns, name, client: header.client.into(), topic }));
+            self.produced = Some(Box::new(Asked { begun, name, client: header.client.into(), topic }));
             return;
         }
         let mut attributes = Vec::new();
@@ -201,7 +201,7 @@ impl KafkaCodec {
             }
         }
         let key = Key::Id(u64::from(header.correlation));
-        sink.request(&Request { tag, name: &name, attributes: &attributes, ..Request::new(key, begun_ns) });
+        sink.request(&Request { tag, name: &name, attributes: &attributes, ..Request::new(key, begun) });
     }
 
     fn tell_produced(&mut self, last_ns: u64, sink: &mut dyn Sink) {
@@ -219,7 +219,7 @@ impl KafkaCodec {
         let request = Request {
             name: &asked.name,
             attributes: if sink.wants_details() { &attributes } else { &[] },
-            ..Request::new(Key::Order, asked.begun_ns)
+            ..Request::new(Key::Order, asked.begun)
         };
         sink.one_way(&request, Status::OK, last_ns);
     }

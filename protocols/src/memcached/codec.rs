@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::binary::{self, HEADER_BYTES};
 use super::text::{self, Answer, Kind, MAX_LINE_BYTES, Reply};
-use crate::{Attribute, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
+use crate::{Attribute, Begun, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
 
 /// Commands that may wait at a time.
 const MAX_EXPECTED: usize = 4096;
@@ -53,7 +53,7 @@ enum Form {
 /// What is told of a command later.
 #[derive(Debug)]
 struct Waiting {
-    begun_ns: u64,
+    begun: Begun,
     name: &'static str,
     statement: Box<[u8]>,
 }
@@ -123,7 +123,7 @@ impl MemcachedCodec {
     }
 
     fn read_line(&mut self, stream: &mut Stream, sink: &mut dyn Sink) -> Option<Progress> {
-        let begun_ns = stream.time_ns();
+        let begun = stream.begun();
         let bytes = stream.bytes();
         let Some((line, length)) = text::line(bytes) else {
             return self.read_cut_line(stream, sink);
@@ -132,7 +132,7 @@ impl MemcachedCodec {
         let skip = length as u64 + command.data.map_or(0, |data| data + 2);
         let opaque = command.opaque.map(hash);
         let form = Form::Text { kind: command.kind, keys: command.key_count, opaque };
-        let told = Told { begun_ns, name: command.name, keys: command.keys, form };
+        let told = Told { begun, name: command.name, keys: command.keys, form };
         if command.is_noreply {
             self.one_way = Some(told.waiting(sink));
         } else if self.expect(&told, command.is_quiet, sink).is_none() {
@@ -154,7 +154,7 @@ impl MemcachedCodec {
             return Some(Progress::Lost);
         };
         let form = Form::Text { kind: Kind::Get, keys: 0, opaque: None };
-        let told = Told { begun_ns: stream.time_ns(), name: command.name, keys: command.keys, form };
+        let told = Told { begun: stream.begun(), name: command.name, keys: command.keys, form };
         if self.expect(&told, false, sink).is_none() {
             return Some(Progress::Lost);
         }
@@ -175,7 +175,7 @@ impl MemcachedCodec {
         }
         let keys = bytes.get(before.min(bytes.len())..end.min(bytes.len())).unwrap_or_default();
         let form = Form::Binary { opcode: header.opcode, opaque: header.opaque };
-        let told = Told { begun_ns: stream.time_ns(), name: header.name(), keys, form };
+        let told = Told { begun: stream.begun(), name: header.name(), keys, form };
         if header.is_one_way() {
             self.one_way = Some(told.waiting(sink));
         } else if self.expect(&told, header.is_quiet(), sink).is_none() {
@@ -199,7 +199,7 @@ impl MemcachedCodec {
             // What is held to wait is what will be answered.
             self.is_unsure &= sink.in_flight() == 0;
         }
-        let begun_ns = told.begun_ns;
+        let begun_ns = told.begun.time_ns;
         self.expected.push_back(Expected { begun_ns, form: told.form, is_quiet, waiting });
         Some(())
     }
@@ -375,7 +375,7 @@ impl Expected {
 
 /// A command as it is told of.
 struct Told<'bytes> {
-    begun_ns: u64,
+    begun: Begun,
     name: &'static str,
     keys: &'bytes [u8],
     form: Form,
@@ -390,7 +390,7 @@ impl Told<'_> {
 
     fn waiting(&self, sink: &dyn Sink) -> Waiting {
         let statement = if sink.wants_details() { self.statement() } else { Vec::new() };
-        Waiting { begun_ns: self.begun_ns, name: self.name, statement: statement.into() }
+        Waiting { begun: self.begun, name: self.name, statement: statement.into() }
     }
 
     fn with_request(&self, sink: &mut dyn Sink, tell: impl FnOnce(&mut dyn Sink, &Request<'_>)) {
@@ -408,7 +408,7 @@ impl Waiting {
         let request = Request {
             name: self.name.as_bytes(),
             attributes: if sink.wants_details() { &attributes } else { &[] },
-            ..Request::new(Key::Order, self.begun_ns)
+            ..Request::new(Key::Order, self.begun)
         };
         tell(sink, &request);
     }

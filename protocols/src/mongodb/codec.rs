@@ -2,7 +2,7 @@
 
 use super::command::{Command, Outcome};
 use super::wire::{self, Body, HEADER_BYTES, Header, Operation};
-use crate::{Attribute, Codec, Key, PerSide, Progress, Request, Response, Side, Sink, Status, Stream};
+use crate::{Attribute, Begun, Codec, Key, PerSide, Progress, Request, Response, Side, Sink, Status, Stream};
 
 /// Of a message, looked at.
 const HEAD_BYTES: usize = 4096;
@@ -21,7 +21,7 @@ pub(super) struct MongoCodec {
 /// Read, but not to its last byte.
 #[derive(Debug)]
 enum Open {
-    OneWay { begun_ns: u64, command: Command },
+    OneWay { begun: Begun, command: Command },
     Response { header: Header, first_ns: u64, outcome: Outcome, more: bool },
 }
 
@@ -51,16 +51,16 @@ impl Codec for MongoCodec {
             }
             let body = bytes.get(HEADER_BYTES..length.min(bytes.len())).unwrap_or_default();
             let is_cut = bytes.len() < length;
-            let time_ns = stream.time_ns();
+            let begun = stream.begun();
             let read = match header.operation {
                 Operation::Compressed => match wire::unpacked(body) {
                     Some((operation, unpacked)) => {
                         let body = wire::body(operation, &unpacked, true);
-                        self.take(side, &header, time_ns, &body, sink)
+                        self.take(side, &header, begun, &body, sink)
                     }
-                    None => self.take(side, &header, time_ns, &Body::Unreadable, sink),
+                    None => self.take(side, &header, begun, &Body::Unreadable, sink),
                 },
-                operation => self.take(side, &header, time_ns, &wire::body(operation, body, is_cut), sink),
+                operation => self.take(side, &header, begun, &wire::body(operation, body, is_cut), sink),
             };
             match read {
                 Progress::Wait => stream.skip(length as u64),
@@ -88,17 +88,17 @@ impl MongoCodec {
         &mut self,
         side: Side,
         header: &Header,
-        time_ns: u64,
+        begun: Begun,
         body: &Body<'_>,
         sink: &mut dyn Sink,
     ) -> Progress {
         match side {
-            Side::Client => self.asked(header, time_ns, body, sink),
-            Side::Server => self.answered(header, time_ns, body, sink),
+            Side::Client => self.asked(header, begun, body, sink),
+            Side::Server => self.answered(header, begun.time_ns, body, sink),
         }
     }
 
-    fn asked(&mut self, header: &Header, begun_ns: u64, body: &Body<'_>, sink: &mut dyn Sink) -> Progress {
+    fn asked(&mut self, header: &Header, begun: Begun, body: &Body<'_>, sink: &mut dyn Sink) -> Progress {
         let wants_details = sink.wants_details();
         let (command, more, tag) = match body {
             Body::Document { elements, more } => {
@@ -117,9 +117,9 @@ impl MongoCodec {
             Body::Reply { .. } | Body::Foreign => return Progress::Foreign,
         };
         if more {
-            self.open.client = Some(Open::OneWay { begun_ns, command });
+            self.open.client = Some(Open::OneWay { begun, command });
         } else {
-            command.with_request(Key::Id(header.id.into()), begun_ns, tag, sink, |sink, request| {
+            command.with_request(Key::Id(header.id.into()), begun, tag, sink, |sink, request| {
                 sink.request(request);
             });
         }
@@ -148,8 +148,8 @@ impl MongoCodec {
 
     fn over(&mut self, open: Open, last_ns: u64, sink: &mut dyn Sink) {
         match open {
-            Open::OneWay { begun_ns, command } => {
-                command.with_request(Key::Order, begun_ns, 0, sink, |sink, request| {
+            Open::OneWay { begun, command } => {
+                command.with_request(Key::Order, begun, 0, sink, |sink, request| {
                     sink.one_way(request, Status::UNKNOWN, last_ns);
                 });
             }
@@ -186,13 +186,13 @@ impl Command {
     fn with_request(
         &self,
         key: Key,
-        begun_ns: u64,
+        begun: Begun,
         tag: u64,
         sink: &mut dyn Sink,
         tell: impl FnOnce(&mut dyn Sink, &Request<'_>),
     ) {
         if !sink.wants_details() {
-            return tell(sink, &Request { tag, ..Request::new(key, begun_ns) });
+            return tell(sink, &Request { tag, ..Request::new(key, begun) });
         }
         let space: &[u8] = if self.collection.is_empty() { b"" } else { b" " };
         let name = [&self.name, space, &self.collection].concat();
@@ -207,6 +207,6 @@ impl Command {
                 attributes.push(Attribute::text(key, value));
             }
         }
-        tell(sink, &Request { tag, name: &name, attributes: &attributes, ..Request::new(key, begun_ns) });
+        tell(sink, &Request { tag, name: &name, attributes: &attributes, ..Request::new(key, begun) });
     }
 }

@@ -13,7 +13,7 @@ use super::packet::{
 };
 use super::query::query;
 use crate::statement::Prepared;
-use crate::{Attribute, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
+use crate::{Attribute, Begun, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
 
 /// Of what the server sends.
 const ANSWER_HEAD_BYTES: usize = 32;
@@ -173,7 +173,7 @@ impl MysqlCodec {
                 if self.expected.len() == MAX_EXPECTED {
                     return Progress::Lost;
                 }
-                self.asked(command, content.get(1..).unwrap_or_default(), stream.time_ns(), sink);
+                self.asked(command, content.get(1..).unwrap_or_default(), stream.begun(), sink);
             }
             self.is_synchronous = true;
             self.is_continued = header.length == LONGEST;
@@ -203,7 +203,7 @@ impl MysqlCodec {
         self.is_opaque = encrypts || flags & (COMPRESSES | COMPRESSES_ZSTD) != 0;
     }
 
-    fn asked(&mut self, command: Command, content: &[u8], time_ns: u64, sink: &mut dyn Sink) {
+    fn asked(&mut self, command: Command, content: &[u8], begun: Begun, sink: &mut dyn Sink) {
         if self.is_deaf {
             self.respond(self.last_ns, sink);
         }
@@ -232,7 +232,7 @@ impl MysqlCodec {
         if command.counts() {
             self.last_key += 1;
             key = Some(self.last_key);
-            let request = Request::new(Key::Slot(self.last_key), time_ns);
+            let request = Request::new(Key::Slot(self.last_key), begun);
             if sink.wants_details() {
                 let known = self.known(content);
                 describe(command, content, known, &self.database, &request, sink);

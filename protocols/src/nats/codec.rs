@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::line::{self, Line, MAX_OPENING_BYTES, Message, Next};
 use crate::{
-    Attribute, Codec, Key, Method, PerSide, Progress, Request, Response, Side, Sink, Status, Stream,
+    Attribute, Begun, Codec, Key, Method, PerSide, Progress, Request, Response, Side, Sink, Status, Stream,
 };
 
 /// Of headers, looked at.
@@ -43,7 +43,7 @@ impl Half {
 /// A message.
 #[derive(Debug)]
 struct Moved {
-    begun_ns: u64,
+    begun: Begun,
     subject: Box<[u8]>,
     body_bytes: u64,
     traceparent: Box<[u8]>,
@@ -93,7 +93,7 @@ impl Codec for NatsCodec {
                 Next::Long(_) | Next::Wait => return Progress::Wait,
                 Next::Foreign => return half.misfit(),
             };
-            let begun_ns = stream.time_ns();
+            let begun = begun(side, stream);
             let length = match line {
                 Line::Message(message) => {
                     let is_right = message.is_ended(bytes);
@@ -104,7 +104,7 @@ impl Codec for NatsCodec {
                     if (bytes.len() as u64) < wanted && !stream.is_cut() {
                         return Progress::Wait;
                     }
-                    half.ending = Some(Moved::new(&message, bytes, begun_ns));
+                    half.ending = Some(Moved::new(&message, bytes, begun));
                     message.whole()
                 }
                 line => {
@@ -180,7 +180,7 @@ impl NatsCodec {
             method,
             name: &name,
             attributes: &attributes,
-            ..Request::new(answered.unwrap_or(Key::Order), moved.begun_ns)
+            ..Request::new(answered.unwrap_or(Key::Order), moved.begun)
         };
         match answered {
             Ok(_) => sink.request(&request),
@@ -189,15 +189,23 @@ impl NatsCodec {
     }
 }
 
+/// Where and when a message begins; only the client's have a place that names them.
+fn begun(side: Side, stream: &Stream) -> Begun {
+    match side {
+        Side::Client => stream.begun(),
+        Side::Server => stream.time_ns().into(),
+    }
+}
+
 impl Moved {
-    fn new(message: &Message<'_>, bytes: &[u8], begun_ns: u64) -> Self {
+    fn new(message: &Message<'_>, bytes: &[u8], begun: Begun) -> Self {
         let headers = bytes.get(message.line_bytes..).unwrap_or_default();
         let length = usize::try_from(message.header_bytes).unwrap_or(usize::MAX).min(headers.len());
         let headers = headers.get(..length).unwrap_or_default();
         let traceparent = line::header(headers, b"traceparent").unwrap_or_default();
         let traceparent = if traceparent.len() > MAX_TRACEPARENT_BYTES { &[] } else { traceparent };
         Self {
-            begun_ns,
+            begun,
             subject: message.subject.into(),
             body_bytes: message.bytes - message.header_bytes,
             traceparent: traceparent.into(),

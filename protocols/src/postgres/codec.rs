@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{FROM_CLIENT, FROM_SERVER, GSS, PROTOCOL_3, SSL, length, startup};
 use crate::statement::{Dialect, Named, Prepared};
-use crate::{Attribute, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
+use crate::{Attribute, Begun, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
 
 /// Of a message's content, looked at.
 const HEAD_BYTES: usize = 2048;
@@ -36,7 +36,7 @@ pub(super) struct PostgresCodec {
     statements: Prepared,
     portals: Prepared,
     /// Of the batch that the client writes, up to its Sync: when it began, what was prepared, and whether anything is executed.
-    batch_begun_ns: Option<u64>,
+    batch_begun: Option<Begun>,
     prepared: Vec<u8>,
     executes: bool,
     /// What is to be answered, the oldest first; empty after a gap in what the client said.
@@ -112,11 +112,11 @@ impl Codec for PostgresCodec {
                 return Progress::Wait;
             }
             let content = content.get(..whole.min(content.len())).unwrap_or_default();
-            let (kind, time_ns) = (*kind, stream.time_ns());
+            let (kind, begun) = (*kind, stream.begun());
             match side {
-                Side::Client => self.asked(kind, content, time_ns, sink),
+                Side::Client => self.asked(kind, content, begun, sink),
                 Side::Server => {
-                    self.answers(kind, content, time_ns);
+                    self.answers(kind, content, begun.time_ns);
                     self.unfinished = Some(kind);
                 }
             }
@@ -128,7 +128,7 @@ impl Codec for PostgresCodec {
         match side {
             Side::Client => {
                 self.has_begun = true;
-                self.batch_begun_ns = None;
+                self.batch_begun = None;
                 self.executes = false;
                 self.expected.clear();
                 self.is_deaf = false;
@@ -195,18 +195,18 @@ impl PostgresCodec {
         None
     }
 
-    fn asked(&mut self, kind: u8, content: &[u8], time_ns: u64, sink: &mut dyn Sink) {
+    fn asked(&mut self, kind: u8, content: &[u8], begun: Begun, sink: &mut dyn Sink) {
         self.is_deaf &= !b"QFPBE".contains(&kind);
         match kind {
             b'Q' => {
                 let (query, _) = text(content);
-                self.request(Expected::Query, query, time_ns, sink);
+                self.request(Expected::Query, query, begun, sink);
             }
             b'F' => {
-                self.request(Expected::Query, b"CALL", time_ns, sink);
+                self.request(Expected::Query, b"CALL", begun, sink);
             }
             b'P' => {
-                self.batch_begun_ns.get_or_insert(time_ns);
+                self.batch_begun.get_or_insert(begun);
                 let (name, rest) = text(content);
                 let (query, _) = text(rest);
                 if sink.wants_details() {
@@ -215,7 +215,7 @@ impl PostgresCodec {
                 }
             }
             b'B' => {
-                self.batch_begun_ns.get_or_insert(time_ns);
+                self.batch_begun.get_or_insert(begun);
                 let (portal, rest) = text(content);
                 let (statement, _) = text(rest);
                 if sink.wants_details() {
@@ -224,14 +224,14 @@ impl PostgresCodec {
                 }
             }
             b'D' => {
-                self.batch_begun_ns.get_or_insert(time_ns);
+                self.batch_begun.get_or_insert(begun);
             }
             b'E' => {
                 let (portal, _) = text(content);
                 let query = self.portals.get(portal).unwrap_or_default().to_vec();
-                let begun_ns = if self.executes { time_ns } else { self.batch_begun_ns.unwrap_or(time_ns) };
+                let begun = if self.executes { begun } else { self.batch_begun.unwrap_or(begun) };
                 self.executes = true;
-                self.request(Expected::Execute, &query, begun_ns, sink);
+                self.request(Expected::Execute, &query, begun, sink);
             }
             b'C' => match content.split_first() {
                 Some((b'S', name)) => self.statements.remove(text(name).0),
@@ -239,11 +239,11 @@ impl PostgresCodec {
                 _ => {}
             },
             b'S' => {
-                if let Some(begun_ns) = self.batch_begun_ns.take()
+                if let Some(begun) = self.batch_begun.take()
                     && !self.executes
                 {
                     let prepared = std::mem::take(&mut self.prepared);
-                    self.request(Expected::Prepare, &prepared, begun_ns, sink);
+                    self.request(Expected::Prepare, &prepared, begun, sink);
                 }
                 if std::mem::take(&mut self.executes) {
                     self.expect(Expected::Sync);
@@ -259,10 +259,10 @@ impl PostgresCodec {
         }
     }
 
-    fn request(&mut self, kind: Expected, query: &[u8], begun_ns: u64, sink: &mut dyn Sink) {
+    fn request(&mut self, kind: Expected, query: &[u8], begun: Begun, sink: &mut dyn Sink) {
         self.expect(kind);
         if !sink.wants_details() {
-            sink.request(&Request::new(Key::Order, begun_ns));
+            sink.request(&Request::new(Key::Order, begun));
             return;
         }
         let named = match kind {
@@ -273,7 +273,7 @@ impl PostgresCodec {
         sink.request(&Request {
             name: named.name("query"),
             attributes: &attributes,
-            ..Request::new(Key::Order, begun_ns)
+            ..Request::new(Key::Order, begun)
         });
     }
 

@@ -6,7 +6,7 @@ use super::PROTOCOL_HEADER;
 use super::channel::{Channel, Confirmation};
 use super::content::{Content, Kind};
 use super::frame::{self, Arguments, Frame, Method, Next};
-use crate::{Codec, Key, PerSide, Progress, Request, Side, Sink, Status, Stream};
+use crate::{Begun, Codec, Key, PerSide, Progress, Request, Side, Sink, Status, Stream};
 
 /// Of methods and properties, looked at.
 const HEAD_BYTES: u32 = 4096;
@@ -86,8 +86,12 @@ impl Codec for RabbitCodec {
                 }
             }
             let is_cut = stream.is_cut() && (bytes.len() as u64) < frame.whole();
-            let begun_ns = stream.time_ns();
-            let whole = frame.whole().saturating_add(self.frame(side, &frame, is_cut, begun_ns, sink));
+            let begun = match side {
+                Side::Client => stream.begun(),
+                // The place of what the broker begins names nothing.
+                Side::Server => stream.time_ns().into(),
+            };
+            let whole = frame.whole().saturating_add(self.frame(side, &frame, is_cut, begun, sink));
             let half = self.halves.of(side);
             half.is_sure = true;
             half.frames = half.frames.saturating_add(1);
@@ -120,7 +124,7 @@ impl RabbitCodec {
         side: Side,
         frame: &Frame<'_>,
         is_cut: bool,
-        begun_ns: u64,
+        begun: Begun,
         sink: &mut dyn Sink,
     ) -> u64 {
         let number = frame.channel;
@@ -131,8 +135,8 @@ impl RabbitCodec {
                 self.halves.of(side).contents.remove(&number);
                 let Some((method, arguments)) = frame.method() else { return 0 };
                 let content = match side {
-                    Side::Client => self.client_method(number, method, arguments, begun_ns, sink),
-                    Side::Server => self.server_method(number, method, arguments, begun_ns, sink),
+                    Side::Client => self.client_method(number, method, arguments, begun, sink),
+                    Side::Server => self.server_method(number, method, arguments, begun, sink),
                 };
                 let contents = &mut self.halves.of(side).contents;
                 if let Some(content) = content
@@ -181,7 +185,7 @@ impl RabbitCodec {
         number: u16,
         method: Method,
         mut arguments: Arguments<'_>,
-        begun_ns: u64,
+        begun: Begun,
         sink: &mut dyn Sink,
     ) -> Option<Content> {
         match method {
@@ -207,7 +211,7 @@ impl RabbitCodec {
                 let exchange = arguments.short_text();
                 let routing_key = arguments.short_text().unwrap_or_default();
                 let is_mandatory = arguments.octet().is_some_and(|bits| bits & 1 != 0);
-                let content = Content::new(Kind::Publish, begun_ns, exchange, routing_key);
+                let content = Content::new(Kind::Publish, begun, exchange, routing_key);
                 return Some(Content { is_mandatory, ..content });
             }
             _ => {}
@@ -221,7 +225,7 @@ impl RabbitCodec {
         number: u16,
         method: Method,
         mut arguments: Arguments<'_>,
-        begun_ns: u64,
+        begun: Begun,
         sink: &mut dyn Sink,
     ) -> Option<Content> {
         match method {
@@ -241,10 +245,7 @@ impl RabbitCodec {
                 let routing_key = arguments.short_text().unwrap_or_default();
                 let queue = self.channels.get(&number).and_then(|channel| channel.queue_of(tag));
                 let queue = queue.map(Into::into);
-                return Some(Content {
-                    queue,
-                    ..Content::new(Kind::Deliver, begun_ns, exchange, routing_key)
-                });
+                return Some(Content { queue, ..Content::new(Kind::Deliver, begun, exchange, routing_key) });
             }
             frame::GET_OK => {
                 arguments.long_long();
@@ -252,7 +253,7 @@ impl RabbitCodec {
                 let exchange = arguments.short_text();
                 let routing_key = arguments.short_text().unwrap_or_default();
                 let queue = self.channels.get_mut(&number).and_then(Channel::got);
-                return Some(Content { queue, ..Content::new(Kind::Get, begun_ns, exchange, routing_key) });
+                return Some(Content { queue, ..Content::new(Kind::Get, begun, exchange, routing_key) });
             }
             frame::GET_EMPTY => {
                 self.channels.get_mut(&number).and_then(Channel::got);
@@ -261,7 +262,7 @@ impl RabbitCodec {
                 let (_code, text) = (arguments.short()?, arguments.short_text()?);
                 let (exchange, routing_key) = (arguments.short_text()?, arguments.short_text()?);
                 self.channel(number)?.returned(exchange, routing_key, first_word(text));
-                return Some(Content::new(Kind::Return, begun_ns, Some(exchange), routing_key));
+                return Some(Content::new(Kind::Return, begun, Some(exchange), routing_key));
             }
             frame::ACK | frame::NACK => {
                 let confirmation = Confirmation {
@@ -300,7 +301,7 @@ impl RabbitCodec {
             method: content.method(),
             name: &name,
             attributes: &attributes,
-            ..Request::new(answered.unwrap_or(Key::Order), content.begun_ns)
+            ..Request::new(answered.unwrap_or(Key::Order), content.begun)
         };
         match answered {
             Ok(_) => sink.request(&request),

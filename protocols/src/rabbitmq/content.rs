@@ -1,7 +1,7 @@
 //! A message on its way: a method, its properties, its body.
 
 use super::frame::{FRAME_BYTES, Properties};
-use crate::{Attribute, Method};
+use crate::{Attribute, Begun, Method};
 
 /// A trace context that is longer is none.
 const MAX_TRACEPARENT_BYTES: usize = 128;
@@ -20,7 +20,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Content {
     pub(super) kind: Kind,
-    pub(super) begun_ns: u64,
+    pub(super) begun: Begun,
     /// None when it was not kept.
     pub(super) exchange: Option<Box<[u8]>>,
     pub(super) routing_key: Box<[u8]>,
@@ -35,10 +35,10 @@ pub(super) struct Content {
 
 impl Content {
     /// One of which the method was read.
-    pub(super) fn new(kind: Kind, begun_ns: u64, exchange: Option<&[u8]>, routing_key: &[u8]) -> Self {
+    pub(super) fn new(kind: Kind, begun: Begun, exchange: Option<&[u8]>, routing_key: &[u8]) -> Self {
         Self {
             kind,
-            begun_ns,
+            begun,
             exchange: exchange.map(Into::into),
             routing_key: routing_key.into(),
             queue: None,

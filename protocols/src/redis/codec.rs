@@ -1,7 +1,7 @@
 //! Reads commands and replies.
 
 use super::resp::{HEAD_BYTES, Reader, Step};
-use crate::{Attribute, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
+use crate::{Attribute, Begun, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
 
 /// Of a command's words, kept for spans, bytes.
 const MAX_STATEMENT_BYTES: usize = 1024;
@@ -35,7 +35,7 @@ enum Silence {
 
 #[derive(Debug, Default)]
 struct Command {
-    begun_ns: u64,
+    begun: Begun,
     words: u64,
     name: Vec<u8>,
     argument: Vec<u8>,
@@ -83,7 +83,7 @@ impl RedisCodec {
     fn read_commands(&mut self, stream: &mut Stream, sink: &mut dyn Sink) -> Progress {
         loop {
             let is_between = self.commands.is_between();
-            let time_ns = stream.time_ns();
+            let begun = stream.begun();
             match stream.bytes().first() {
                 None => return Progress::Wait,
                 Some(b'*') if is_between => {}
@@ -98,13 +98,13 @@ impl RedisCodec {
                         return Progress::Foreign;
                     }
                     let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
-                    self.command.begin(time_ns);
+                    self.command.begin(begun);
                     for word in &mut words {
                         self.command.word(word, sink.wants_details());
                     }
                     let length = stream.bytes().len() - rest.len();
                     if self.command.words > 0 {
-                        self.asked(sink, time_ns);
+                        self.asked(sink, begun.time_ns);
                     }
                     stream.skip(length as u64);
                     continue;
@@ -116,7 +116,7 @@ impl RedisCodec {
             let (mut is_last, mut is_nameless) = (false, false);
             let step = self.commands.step(stream, |element| {
                 if element.depth == 0 {
-                    command.begin(time_ns);
+                    command.begin(begun);
                 } else {
                     is_nameless = element.is_cut && command.words == 0;
                     command.word(element.head, wants_details);
@@ -154,7 +154,7 @@ impl RedisCodec {
             tag: if is_subscription { SUBSCRIBES } else { 0 },
             name: &command.name,
             attributes: if sink.wants_details() { &attributes } else { &[] },
-            ..Request::new(Key::Order, command.begun_ns)
+            ..Request::new(Key::Order, command.begun)
         };
         self.silence = match std::mem::take(&mut self.silence) {
             Silence::Next => Silence::Now,
@@ -244,8 +244,8 @@ impl RedisCodec {
 }
 
 impl Command {
-    fn begin(&mut self, time_ns: u64) {
-        self.begun_ns = time_ns;
+    fn begin(&mut self, begun: Begun) {
+        self.begun = begun;
         self.words = 0;
         self.name.clear();
         self.argument.clear();

@@ -102,7 +102,7 @@ fn next(stream: &Stream) -> Result<(u32, &[u8]), Progress> {
 impl ZookeeperCodec {
     /// None when a message was read.
     fn read_request(&mut self, stream: &mut Stream, sink: &mut dyn Sink) -> Option<Progress> {
-        let begun_ns = stream.time_ns();
+        let begun = stream.begun();
         if self.last_xid.is_none()
             && let Some(word) = messages::four_letters(stream.bytes())
         {
@@ -111,7 +111,7 @@ impl ZookeeperCodec {
             sink.request(&Request {
                 name: word.as_bytes(),
                 attributes: &attributes,
-                ..Request::new(Key::Order, begun_ns)
+                ..Request::new(Key::Order, begun)
             });
             stream.skip(stream.bytes().len() as u64 + stream.hole());
             return Some(Progress::Wait);
@@ -125,7 +125,7 @@ impl ZookeeperCodec {
             sink.request(&Request {
                 name: b"createSession",
                 attributes: &attributes,
-                ..Request::new(CONNECT, begun_ns)
+                ..Request::new(CONNECT, begun)
             });
             self.client.is_known = true;
             stream.skip(4 + u64::from(length));
@@ -155,10 +155,10 @@ impl ZookeeperCodec {
             tag: u64::from(matches!(head.operation, MULTI | MULTI_READ)),
             name: head.name.as_bytes(),
             attributes: shown.filter(|_| sink.wants_details()).unwrap_or_default(),
-            ..Request::new(key(head.xid), begun_ns)
+            ..Request::new(key(head.xid), begun)
         };
         match head.xid {
-            SET_WATCHES if self.watches.are_lost => sink.one_way(&request, Status::UNKNOWN, begun_ns),
+            SET_WATCHES if self.watches.are_lost => sink.one_way(&request, Status::UNKNOWN, begun.time_ns),
             SET_WATCHES => {
                 sink.request(&Request { key: Key::Id(WATCHES | self.watches.asked), ..request });
                 self.watches.asked += 1;

@@ -7,7 +7,7 @@ use regex::Regex;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Network;
+use crate::{Network, SpanConfig};
 
 /// What may be chosen about the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct Config {
     pub histogram_bounds_ns: Vec<u64>,
     /// Domain names of one container that DNS requests are counted by; the rest is `~other`.
     pub max_fqdns_per_container: usize,
+    /// Spans; none are made without this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spans: Option<SpanConfig>,
     /// Bounds of memory.
     pub limits: Limits,
     /// Bounds of what a scrape gives.
@@ -53,6 +56,7 @@ impl Default for Config {
                 .map(|milliseconds| milliseconds * 1_000_000)
                 .into(),
             max_fqdns_per_container: 50,
+            spans: None,
             limits: Limits::default(),
             series: SeriesLimits::default(),
         }

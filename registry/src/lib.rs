@@ -6,7 +6,7 @@
 //!
 //! Where things are: [`Registry`] takes each observation to the part that it concerns. `containers/` has the state of
 //! a container (processes, destinations, listens, use of its control groups), `logs/` counts messages, `processes` and
-//! `sockets` find the container of an event, `l7/` pairs what applications say into requests, `node` keeps the host's own figures, `recording` those of the recording
+//! `sockets` find the container of an event, `l7/` pairs what applications say into requests, `spans/` tells of each request, `node` keeps the host's own figures, `recording` those of the recording
 //! itself, [`container_id`] and [`application_type`] are pure
 //! functions of names, [`metrics`] has the families and the two text formats.
 
@@ -30,6 +30,7 @@ mod processes;
 mod recording;
 mod registry;
 mod sockets;
+mod spans;
 #[cfg(test)]
 mod test_support;
 #[cfg(test)]
@@ -41,4 +42,5 @@ pub use findings::{Finding, FindingKind};
 pub use metrics::exposition;
 pub use network::{Network, NotANetwork};
 pub use registry::Registry;
+pub use spans::{Resource, Span, SpanConfig, SpanId, SpanKind, SpanValue, TraceId};
 pub use views::{ContainerView, DestinationView, TalkerView};

@@ -21,10 +21,12 @@ use aftertrace_schemas::tables::{Datagram, Direction, SocketData};
 
 use crate::Limits;
 use crate::containers::{ContainerIndex, RETENTION_NS};
+use crate::endpoint::Endpoint;
 use crate::losses::{Dropped, Drops};
 use crate::maps::OrderedMap;
 use crate::metrics::{Collector, definitions};
 use crate::processes::ProcessKey;
+use crate::spans::End;
 pub(crate) use requests::Requests;
 
 /// A request that is not answered in this time will not be.
@@ -39,8 +41,25 @@ const UNKNOWN: &str = "unknown";
 pub(crate) struct Pair {
     process: ProcessKey,
     network_namespace: u32,
+    local_ip: Ip,
     local_port: u16,
     remote: (Ip, u16),
+}
+
+impl Pair {
+    pub(crate) fn end(&self) -> End {
+        let local = Endpoint::new(self.local_ip, self.local_port);
+        End::of_datagrams(local, Endpoint::new(self.remote.0, self.remote.1), self.network_namespace)
+    }
+}
+
+/// Where an exchange took place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    /// On this connection.
+    Connection(u64),
+    /// In datagrams between these.
+    Datagrams(Pair),
 }
 
 /// What is known of a connection that has data.
@@ -56,7 +75,7 @@ pub(crate) struct Connection {
 
 #[derive(Debug)]
 struct Talk {
-    connection_id: Option<u64>,
+    place: Place,
     container: ContainerIndex,
     own_side: Side,
     is_tls: bool,
@@ -70,17 +89,29 @@ struct Talk {
 /// An exchange that a container had.
 #[derive(Debug)]
 pub(crate) struct Had {
-    /// On which connection; none for datagrams.
-    pub(crate) connection_id: Option<u64>,
+    pub(crate) place: Place,
     pub(crate) container: ContainerIndex,
     pub(crate) own_side: Side,
+    pub(crate) is_tls: bool,
     pub(crate) protocol: &'static Protocol,
     pub(crate) exchange: Exchange,
+}
+
+impl Had {
+    /// On which connection; none for datagrams.
+    pub(crate) fn connection_id(&self) -> Option<u64> {
+        match self.place {
+            Place::Connection(id) => Some(id),
+            Place::Datagrams(_) => None,
+        }
+    }
 }
 
 /// All conversations.
 #[derive(Debug, Default)]
 pub(crate) struct Talks {
+    /// Whether exchanges are to say what spans need.
+    wants_details: bool,
     connections: OrderedMap<u64, Talk>,
     datagrams: OrderedMap<Pair, Talk>,
     unpaired: BTreeMap<(&'static str, &'static str), u64>,
@@ -90,7 +121,7 @@ pub(crate) struct Talks {
 
 impl Talk {
     fn new(
-        connection_id: Option<u64>,
+        place: Place,
         connection: Connection,
         facts: Facts,
         protocol: Option<&'static Protocol>,
@@ -101,7 +132,7 @@ impl Talk {
             None => Conversation::new(facts),
         };
         Self {
-            connection_id,
+            place,
             container: connection.container,
             own_side: connection.own_side,
             is_tls: false,
@@ -142,8 +173,8 @@ impl Talk {
             }
         }
         let Some(protocol) = self.conversation.protocol() else { return };
-        let Self { connection_id, container, own_side, .. } = *self;
-        let of = |exchange| Had { connection_id, container, own_side, protocol, exchange };
+        let Self { place, container, own_side, is_tls, .. } = *self;
+        let of = |exchange| Had { place, container, own_side, is_tls, protocol, exchange };
         had.extend(self.conversation.drain().map(of));
     }
 }
@@ -154,6 +185,10 @@ fn nanoseconds(time: UnixNanos) -> u64 {
 }
 
 impl Talks {
+    pub(crate) fn new(wants_details: bool) -> Self {
+        Self { wants_details, ..Self::default() }
+    }
+
     /// Whether data of this connection was seen.
     pub(crate) fn knows(&self, connection_id: u64) -> bool {
         self.connections.contains_key(&connection_id)
@@ -175,9 +210,10 @@ impl Talks {
         let facts = Facts {
             server_port: connection.server_port,
             is_from_start: connection.is_from_start,
+            wants_details: self.wants_details,
             ..Facts::default()
         };
-        let talk = Talk::new(Some(connection_id), connection, facts, None, time);
+        let talk = Talk::new(Place::Connection(connection_id), connection, facts, None, time);
         self.connections.insert(connection_id, talk);
         true
     }
@@ -191,8 +227,11 @@ impl Talks {
                 return;
             }
             talk.is_tls = true;
-            talk.conversation =
-                Conversation::new(Facts { is_from_start: row.position == 0, ..Facts::default() });
+            talk.conversation = Conversation::new(Facts {
+                is_from_start: row.position == 0,
+                wants_details: self.wants_details,
+                ..Facts::default()
+            });
             talk.unpaired = Unpaired::default();
         }
         talk.last_used = time;
@@ -219,6 +258,7 @@ impl Talks {
         let pair = Pair {
             process: ProcessKey { pid: row.pid, start_ns: row.process_start_ns },
             network_namespace: row.network_namespace,
+            local_ip: row.local_ip,
             local_port: row.local_port,
             remote: (row.remote_ip, row.remote_port),
         };
@@ -228,10 +268,11 @@ impl Talks {
             drops.count(Dropped::Conversations, time);
             return;
         }
+        let wants_details = self.wants_details;
         let talk = self.datagrams.entry(pair).or_insert_with(|| {
             let connection = Connection { container, own_side, server_port: 0, is_from_start: true };
-            let facts = Facts { is_from_start: true, is_datagrams: true, ..Facts::default() };
-            Talk::new(None, connection, facts, Some(protocol), time)
+            let facts = Facts { is_from_start: true, is_datagrams: true, wants_details, ..Facts::default() };
+            Talk::new(Place::Datagrams(pair), connection, facts, Some(protocol), time)
         });
         talk.last_used = time;
         let side = talk.side(row.direction);
@@ -286,7 +327,7 @@ impl Talks {
 
     /// Gives up requests that will not be answered, and what takes too much memory.
     pub(crate) fn expire(&mut self, now: UnixNanos, limits: &Limits, drops: &mut Drops) {
-        let Self { connections, datagrams, unpaired, had, names } = self;
+        let Self { connections, datagrams, unpaired, had, names, .. } = self;
         let mut bytes = 0;
         for talk in connections.values_mut() {
             talk.conversation.expire(nanoseconds(now.saturating_sub(REQUEST_TIMEOUT_NS)), nanoseconds(now));

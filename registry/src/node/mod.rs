@@ -145,6 +145,11 @@ impl Node {
         self.host.as_ref()?.network_namespace
     }
 
+    /// Names of the host and of the machine; empty while they are not known.
+    pub(crate) fn names(&self) -> (&str, &str) {
+        self.host.as_ref().map_or(("", ""), |host| (host.hostname.as_str(), host.machine_id.as_str()))
+    }
+
     /// Labels of every series.
     pub(crate) fn labels(&self) -> Vec<Label> {
         let (machine, system) =

@@ -10,9 +10,10 @@ use aftertrace_schemas::tables::{Datagram, SocketData};
 use super::Registry;
 use crate::containers::Container;
 use crate::endpoint::Route;
-use crate::l7::{self, Had};
+use crate::l7::{self, Had, Place};
 use crate::metrics::{Collector, definitions};
 use crate::processes::ProcessKey;
+use crate::spans::Told;
 
 impl Registry {
     pub(super) fn socket_data(&mut self, time: UnixNanos, row: &SocketData) {
@@ -44,30 +45,60 @@ impl Registry {
     /// Gives the exchanges that are complete to their containers.
     pub(super) fn count_exchanges(&mut self, time: UnixNanos) {
         while let Some(had) = self.talks.next_exchange() {
-            let socket = had.connection_id.and_then(|id| self.sockets.outbound(id));
+            let socket = had.connection_id().and_then(|id| self.sockets.outbound(id));
             let route = socket.map(|(_, route, _)| *route);
-            self.count_exchange(had, route, time);
+            self.count_exchange(&had, route, time);
+            self.tell(had, route);
         }
     }
 
-    fn count_exchange(&mut self, had: Had, route: Option<Route>, time: UnixNanos) {
-        let Had { container, own_side, protocol, exchange, .. } = had;
+    fn count_exchange(&mut self, had: &Had, route: Option<Route>, time: UnixNanos) {
+        let Had { container, own_side, protocol, ref exchange, .. } = *had;
         let (config, drops) = (&self.config, &mut self.drops);
         if let Some(question) = &exchange.question {
             self.talks.learn(&question.name, &question.addresses, time, &config.limits, drops);
         }
         let Some(container) = self.containers.get_mut(container) else { return };
         match (own_side, route) {
-            (Side::Server, _) => container.requests.received(protocol, &exchange, time, config),
+            (Side::Server, _) => container.requests.received(protocol, exchange, time, config),
             (Side::Client, _) if protocol.name == "dns" => {
                 let domain = exchange.question.as_ref().map(|question| l7::domain(&question.name));
-                container.requests.asked(&exchange, &domain.unwrap_or_default(), time, (config, drops));
+                container.requests.asked(exchange, &domain.unwrap_or_default(), time, (config, drops));
             }
             (Side::Client, Some(route)) => {
-                container.requests.sent(protocol, route, &exchange, time, (config, drops));
+                container.requests.sent(protocol, route, exchange, time, (config, drops));
             }
             (Side::Client, None) => {}
         }
+    }
+
+    /// Makes a span of an exchange, if they are asked for.
+    fn tell(&mut self, had: Had, route: Option<Route>) {
+        let Some(spans) = &mut self.spans else { return };
+        let Some(container) = self.containers.get(had.container).filter(|one| one.is_admitted) else {
+            return;
+        };
+        let Had { place, own_side, is_tls, protocol, exchange, .. } = had;
+        let end = match place {
+            Place::Connection(id) => spans.ends.get(id).copied(),
+            Place::Datagrams(pair) => Some(pair.end()),
+        };
+        let Some(end) = end else { return };
+        let server_name = route.and_then(|route| {
+            let dialled = self.talks.name_of(route.destination.ip());
+            dialled.or_else(|| self.talks.name_of(route.actual.ip()))
+        });
+        spans.add(Told {
+            protocol,
+            own_side,
+            is_tls,
+            is_datagrams: matches!(place, Place::Datagrams(_)),
+            exchange,
+            container,
+            node: &self.node,
+            end: &end,
+            server_name,
+        });
     }
 
     /// The names of addresses that containers connect to.

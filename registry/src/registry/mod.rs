@@ -28,6 +28,7 @@ use crate::peers::{RoundTrips, Translations};
 use crate::processes::Processes;
 use crate::recording::{Account, Recording};
 use crate::sockets::Sockets;
+use crate::spans::{Span, Spans};
 
 /// How often, in time of the observations, what is over is looked for.
 const TICK_NS: i64 = 10_000_000_000;
@@ -50,6 +51,7 @@ pub struct Registry {
     processes: Processes,
     sockets: Sockets,
     talks: Talks,
+    spans: Option<Spans>,
     namespaces: NamespaceAddresses,
     round_trips: RoundTrips,
     translations: Translations,
@@ -70,6 +72,8 @@ impl Registry {
         let bounds = config.histogram_bounds_ns.iter().map(|bound| *bound as f64 / 1e9);
         Self {
             bounds_seconds: bounds.collect(),
+            talks: Talks::new(config.spans.is_some()),
+            spans: config.spans.clone().map(Spans::new),
             config,
             now: UnixNanos::MIN,
             next_tick: UnixNanos::MIN,
@@ -79,7 +83,6 @@ impl Registry {
             identities: Identities::default(),
             processes: Processes::default(),
             sockets: Sockets::default(),
-            talks: Talks::default(),
             namespaces: NamespaceAddresses::default(),
             round_trips: RoundTrips::default(),
             translations: Translations::default(),
@@ -106,6 +109,9 @@ impl Registry {
         if self.next_log_flush.is_some_and(|next| self.now >= next) {
             self.flush_logs();
         }
+        if let Some(spans) = &mut self.spans {
+            spans.turn(self.now);
+        }
         let (limits, drops) = (&self.config.limits, &mut self.drops);
         match &observation.kind {
             Kind::Tcp(row) => self.tcp_event(time, row),
@@ -121,7 +127,10 @@ impl Registry {
             Kind::LogLine(row) => self.log_line(row),
             Kind::LogPattern(row) => self.log_pattern(row),
             // What the recording read so far is all that there is of a message.
-            Kind::Mark(row) if row.kind == MarkKind::End => self.finish_logs(),
+            Kind::Mark(row) if row.kind == MarkKind::End => {
+                self.finish_logs();
+                self.finish_spans();
+            }
             Kind::SystemdUnit(row) => self.systemd_unit(time, row),
             Kind::CgroupStats(row) => self.cgroup_stats(time, row),
             Kind::CgroupIo(row) => self.cgroup_io(time, row),
@@ -137,7 +146,12 @@ impl Registry {
             Kind::NodeStats(row) => self.node.stats(row),
             Kind::DiskStats(row) => self.node.disk(row, limits, drops, time),
             Kind::NetworkStats(row) => self.node.interface(row, limits, drops, time),
-            Kind::Loss(row) => self.losses.apply(row, limits, drops, time),
+            Kind::Loss(row) => {
+                self.losses.apply(row, limits, drops, time);
+                if let Some(spans) = &mut self.spans {
+                    spans.ends.lost();
+                }
+            }
             Kind::ClockSync(row) => {
                 // Rows are dated by the boot clock and one anchor: the wall clock without what it was changed by.
                 let anchor = row.realtime_ns.saturating_sub(row.offset_ns);
@@ -191,6 +205,9 @@ impl Registry {
         }
         self.collect_names(self.shown().into_iter(), &mut collector);
         self.talks.collect(&mut collector);
+        if let Some(spans) = &self.spans {
+            spans.collect(&mut collector);
+        }
         if self.scrapes > 0 {
             collector.add(&definitions::SCRAPES, [], self.scrapes as f64);
         }
@@ -207,6 +224,18 @@ impl Registry {
             collector.add(definition, [], value);
         }
         collector
+    }
+
+    /// The spans that are ready. To be taken after each observation: what nobody takes is forgotten at some time.
+    pub fn drain_spans(&mut self) -> impl Iterator<Item = Span> {
+        self.spans.iter_mut().flat_map(Spans::drain)
+    }
+
+    /// Nothing more comes: what was to be chosen from is.
+    pub fn finish_spans(&mut self) {
+        if let Some(spans) = &mut self.spans {
+            spans.finish();
+        }
     }
 
     /// What stands out since the first observation, the worst first; also of containers that are gone.
@@ -261,6 +290,9 @@ impl Registry {
     fn expire(&mut self) {
         self.talks.expire(self.now, &self.config.limits, &mut self.drops);
         self.count_exchanges(self.now);
+        if let Some(spans) = &mut self.spans {
+            spans.ends.expire(self.now);
+        }
         let (now, limits, drops) = (self.now, &self.config.limits, &mut self.drops);
         self.processes.expire(now);
         self.round_trips.expire(now, RETENTION_NS);

@@ -43,6 +43,9 @@ impl Registry {
             && container.destinations.reroute(*route, to, time, limits, drops)
         {
             *route = to;
+            if let Some(spans) = &mut self.spans {
+                spans.ends.rerouted(row.connection_id, actual);
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::endpoint::{Endpoint, Route};
 use crate::losses::Dropped;
 use crate::processes::ProcessKey;
 use crate::sockets::{Counters, Purpose, Socket};
+use crate::spans::Opened;
 
 impl Registry {
     pub(super) fn tcp_event(&mut self, time: UnixNanos, row: &TcpEvent) {
@@ -38,6 +39,9 @@ impl Registry {
         };
         if row.kind == SocketKind::Inbound {
             self.inbound(time, row.connection_id, container, Some(row.local_port), false);
+            if let (Some(ip), Some(port)) = (row.remote_ip, row.remote_port) {
+                self.opened_before(row, Endpoint::new(ip, port), None);
+            }
             return;
         }
         let namespace = Some(row.network_namespace);
@@ -74,6 +78,7 @@ impl Registry {
             known.network_namespace = namespace;
             let purpose = Purpose::Outbound { route, counters };
             self.sockets.insert(row.connection_id, Socket { container, is_from_start: false, purpose });
+            self.opened_before(row, Endpoint::new(ip, port), Some(route));
         }
     }
 
@@ -137,6 +142,7 @@ impl Registry {
             if has_room {
                 let purpose = Purpose::Outbound { route, counters: Counters::default() };
                 self.sockets.insert(row.connection_id, Socket { container, is_from_start: true, purpose });
+                self.opened(time, row, Some((container, route)));
             }
         }
     }
@@ -161,6 +167,49 @@ impl Registry {
         let Some(container) = self.containers.get_mut(index) else { return };
         container.accepts += 1;
         self.inbound(time, row.connection_id, index, row.local_port, true);
+        self.opened(time, row, None);
+    }
+
+    /// What spans need to know of a connection that opened; `route` is where a dialled one went.
+    fn opened(&mut self, time: UnixNanos, row: &TcpEvent, dialled: Option<(ContainerIndex, Route)>) {
+        let Some(spans) = &mut self.spans else { return };
+        let (Some(local_ip), Some(local_port)) = (row.local_ip, row.local_port) else { return };
+        let (Some(remote_ip), Some(remote_port)) = (row.remote_ip, row.remote_port) else { return };
+        if !self.sockets.contains(row.connection_id) {
+            return;
+        }
+        let opened = Opened {
+            connection_id: row.connection_id,
+            local: Endpoint::new(local_ip, local_port),
+            peer: Endpoint::new(remote_ip, remote_port),
+            network_namespace: row.network_namespace,
+            time: Some(time),
+        };
+        match dialled {
+            // Whose spans nobody sees is nobody's parent.
+            Some((container, route)) if self.containers.get(container).is_some_and(|one| one.is_admitted) => {
+                spans.ends.dialled(&opened, route.actual);
+            }
+            Some(_) => {}
+            None => spans.ends.accepted(&opened),
+        }
+    }
+
+    /// As above, of a connection that is older than the recording.
+    fn opened_before(&mut self, row: &SocketSnapshot, peer: Endpoint, route: Option<Route>) {
+        let Some(spans) = &mut self.spans else { return };
+        let opened = Opened {
+            connection_id: row.connection_id,
+            local: Endpoint::new(row.local_ip, row.local_port),
+            peer,
+            network_namespace: Some(row.network_namespace),
+            time: None,
+        };
+        match route {
+            Some(route) => spans.ends.dialled(&opened, route.actual),
+            None if self.sockets.contains(row.connection_id) => spans.ends.accepted(&opened),
+            None => {}
+        }
     }
 
     /// An inbound connection: no metric shows it by itself, but what is said on it.
@@ -230,6 +279,9 @@ impl Registry {
 
     fn closed(&mut self, time: UnixNanos, connection_id: u64) {
         self.conversation_closed(connection_id, time);
+        if let Some(spans) = &mut self.spans {
+            spans.ends.closed(connection_id, time);
+        }
         let Some(socket) = self.sockets.remove(connection_id) else {
             return;
         };

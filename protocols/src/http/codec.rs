@@ -109,7 +109,13 @@ impl HttpCodec {
         let headers = head::headers(head);
         let (has_body, is_whole) = match first {
             FirstLine::Request { method, target, minor_version, .. } => {
-                request(method, target, minor_version, &headers, stream.begun(), sink);
+                let begun = match length {
+                    Some(_) => stream.begun(),
+                    // A trace context may be in what was not kept, and in what the other end kept of it: then they
+                    // would name each other's spans in different traces.
+                    None => stream.time_ns().into(),
+                };
+                request(method, target, minor_version, &headers, begun, sink);
                 (true, length.is_some())
             }
             FirstLine::Status { code, .. } => {

@@ -95,6 +95,12 @@ pub fn time(time: UnixNanos) -> String {
     DateTime::from_timestamp_nanos(time).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
+/// As [`time`], to the microsecond; nanoseconds before 1970 or after 2554 are not.
+pub fn precise_time(unix_ns: u64) -> String {
+    let time = DateTime::from_timestamp_nanos(i64::try_from(unix_ns).unwrap_or(i64::MAX));
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
 /// Cuts text in its middle, so that both the beginning and the end of a path stay.
 pub fn shorten(text: &str, width: usize) -> String {
     let length = text.chars().count();

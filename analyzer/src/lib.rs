@@ -1,4 +1,4 @@
-//! Reads traces: what happened, metrics, SQL, and whether anything is missing.
+//! Reads traces: what happened, metrics, spans, SQL, and whether anything is missing.
 //!
 //! In: a trace directory, or a `.tar` of one. Out: text, JSON, rows or exposition text, written to whatever the caller
 //! gives. Everything starts with [`Trace::open`]; what is damaged there is listed, and the rest is used.
@@ -16,6 +16,7 @@ mod open;
 mod progress;
 pub mod replay;
 pub mod scrapes;
+pub mod spans;
 pub mod sql;
 pub mod summary;
 mod table_file;

@@ -1,5 +1,7 @@
 //! Feeds the observations of a trace to the registry, as they were fed live.
 
+use std::ops::ControlFlow;
+
 use aftertrace_registry::Registry;
 use aftertrace_schemas::{Observation, UnixNanos};
 
@@ -39,17 +41,18 @@ pub fn replay_from(
 ) -> Replayed {
     let rows = trace.segments.iter().skip(first).map(crate::Segment::rows).sum();
     drive(trace.observations_from(first), rows, until, progress, &mut |observation| {
-        registry.apply(observation)
+        registry.apply(observation);
+        ControlFlow::Continue(())
     })
 }
 
-/// Hands each observation up to `until` to `apply`.
+/// Hands each observation up to `until` to `apply`, until that has enough.
 pub(crate) fn drive(
     mut observations: Observations<'_>,
     rows: u64,
     until: Option<UnixNanos>,
     progress: &mut dyn Progress,
-    apply: &mut dyn FnMut(&Observation),
+    apply: &mut dyn FnMut(&Observation) -> ControlFlow<()>,
 ) -> Replayed {
     let mut last = None;
     let mut done = 0;
@@ -58,7 +61,9 @@ pub(crate) fn drive(
         if until.is_some_and(|until| observation.time > until) {
             break;
         }
-        apply(&observation);
+        if apply(&observation).is_break() {
+            break;
+        }
         last = Some(observation.time);
         done += 1;
         if done % PROGRESS_STEP == 0 {

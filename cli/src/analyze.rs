@@ -9,10 +9,13 @@ use aftertrace_analyzer::format::{Style, duration, time};
 use aftertrace_analyzer::sql::{self, Options, Sql};
 use aftertrace_analyzer::summary::Summary;
 use aftertrace_analyzer::verify::{Verification, verify};
-use aftertrace_analyzer::{Moment, Progress, ReportFormat, Trace, info, metrics, scrapes};
+use aftertrace_analyzer::{Moment, Progress, ReportFormat, Trace, info, metrics, scrapes, spans};
 use anyhow::Context;
 
-use crate::args::{AnalyzeArgs, AnalyzeVerb, MetricsArgs, MetricsFormat, RowFormat, SqlArgs, TextFormat};
+use crate::args::{
+    AnalyzeArgs, AnalyzeVerb, MetricsArgs, MetricsFormat, RowFormat, SpanFormat, SpansArgs, SqlArgs,
+    TextFormat,
+};
 use crate::progress::Bar;
 use crate::{colour_is_welcome, print_warning};
 
@@ -26,6 +29,7 @@ pub(crate) fn run(arguments: AnalyzeArgs) -> anyhow::Result<ExitCode> {
         }
         (Some(AnalyzeVerb::Verify { trace, format, .. }), _) => print_verification(&trace, format),
         (Some(AnalyzeVerb::Metrics(arguments)), _) => print_metrics(&arguments),
+        (Some(AnalyzeVerb::Spans(arguments)), _) => print_spans(arguments),
         (Some(AnalyzeVerb::Sql(arguments)), _) => run_sql(&arguments),
         (None, None) => anyhow::bail!("no trace given; see aftertrace analyze --help"),
     }
@@ -114,6 +118,32 @@ fn print_metrics(arguments: &MetricsArgs) -> anyhow::Result<ExitCode> {
     let format = format.unwrap_or(metrics::MetricsFormat::Prometheus);
     to_stdout(|out, _| {
         metrics::write(&trace, at, format, out, &mut bar)?;
+        Ok(())
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_spans(arguments: SpansArgs) -> anyhow::Result<ExitCode> {
+    let mut bar = Bar::new();
+    let trace = open(&arguments.trace, &mut bar)?;
+    let format = match arguments.format {
+        SpanFormat::Table => spans::SpanFormat::Table,
+        SpanFormat::Jsonl => spans::SpanFormat::JsonLines,
+        SpanFormat::OtlpJson => spans::SpanFormat::OtlpJson,
+    };
+    let filter = spans::SpanFilter {
+        containers: arguments.container,
+        protocols: arguments.protocol,
+        trace_id: arguments.trace_id,
+        errors: arguments.errors,
+        slower_than: arguments.slower_than,
+        limit: arguments.limit,
+    };
+    to_stdout(|out, style| {
+        let replayed = spans::write(&trace, &filter, arguments.raw_statements, format, style, out, &mut bar)?;
+        for damage in replayed.damage.iter().filter(|damage| !trace.damage.contains(damage)) {
+            print_warning(damage);
+        }
         Ok(())
     })?;
     Ok(ExitCode::SUCCESS)

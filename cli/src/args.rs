@@ -27,7 +27,8 @@ pub(crate) use serve::*;
                                                       metrics for Prometheus, and a flight recorder
   aftertrace analyze incident                         what happened, on one screen
   aftertrace analyze sql incident -c 'SELECT * FROM connections LIMIT 5'
-  aftertrace analyze metrics incident --end           Prometheus metrics at the end")]
+  aftertrace analyze metrics incident --end           Prometheus metrics at the end
+  aftertrace analyze spans incident --errors          requests that failed, and who asked whom")]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -43,7 +44,7 @@ pub(crate) enum Verb {
     /// Metrics of this host for Prometheus, live; with --record also a trace of it.
     #[cfg(feature = "record")]
     Serve(Box<ServeArgs>),
-    /// Read a trace: summary, metrics, SQL, verification.
+    /// Read a trace: summary, metrics, spans, SQL, verification.
     #[cfg(feature = "analyze")]
     Analyze(AnalyzeArgs),
 }

@@ -66,7 +66,7 @@ impl Default for Config {
 impl Config {
     /// Whether a container with this id is to be shown.
     pub(crate) fn admits(&self, id: &str) -> bool {
-        let is_matched = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.0.is_match(id));
+        let is_matched = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_match(id));
         let is_allowed = self.container_allowlist.is_empty() || is_matched(&self.container_allowlist);
         is_allowed && !is_matched(&self.container_denylist)
     }
@@ -76,6 +76,13 @@ impl Config {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Pattern(Regex);
+
+impl Pattern {
+    /// Whether it is found in `text`.
+    pub fn is_match(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+}
 
 impl From<Pattern> for String {
     fn from(pattern: Pattern) -> Self {

@@ -44,3 +44,8 @@ pub use network::{Network, NotANetwork};
 pub use registry::Registry;
 pub use spans::{Resource, Span, SpanConfig, SpanId, SpanKind, SpanValue, TraceId};
 pub use views::{ContainerView, DestinationView, TalkerView};
+
+/// Names of the protocols whose requests are understood, as labels have them.
+pub fn protocols() -> impl Iterator<Item = &'static str> {
+    aftertrace_protocols::catalogue::ALL.iter().map(|protocol| protocol.name)
+}

@@ -6,6 +6,7 @@ mod groups;
 mod text;
 
 use std::io::Write;
+use std::ops::ControlFlow;
 
 use aftertrace_schemas::tables::{MarkKind, ProbeState};
 use aftertrace_schemas::{Kind, Observation, UnixNanos, layout};
@@ -142,6 +143,7 @@ pub(crate) fn verify_while(
         let read = drive(observations, segment.rows(), None, &mut part, &mut |observation| {
             reading.add(observation);
             visit(observation);
+            ControlFlow::Continue(())
         });
         rows += segment.rows();
         damage.extend(read.damage);

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use aftertrace_analyzer::spans;
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 /// `aftertrace analyze`.
@@ -45,6 +47,8 @@ pub(crate) enum AnalyzeVerb {
     },
     /// The metrics that a live scrape would have given, at a moment of the trace.
     Metrics(MetricsArgs),
+    /// Requests as spans: from whom to whom, what, how long, and whether they failed.
+    Spans(SpansArgs),
     /// Run SQL on the trace; without -c and -f, what standard input holds, or on a terminal a prompt.
     Sql(SqlArgs),
 }
@@ -75,6 +79,57 @@ pub(crate) struct MetricsArgs {
     /// Exposition format: prometheus unless it is that of the scrape.
     #[arg(long, value_enum)]
     pub(crate) format: Option<MetricsFormat>,
+}
+
+/// `aftertrace analyze spans`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  aftertrace analyze spans incident --errors                    what failed
+  aftertrace analyze spans incident --slower-than 100ms --protocol postgres
+  aftertrace analyze spans incident --format otlp-json > spans.json
+  curl -H 'Content-Type: application/json' --data @spans.json http://localhost:4318/v1/traces
+  aftertrace analyze spans incident --format jsonl | jq -r .name | sort | uniq -c
+
+Both ends of a request are spans where both are containers of the host; docs/spans.md says how they are linked.
+Statements are shown without their values, as 'SELECT * FROM orders WHERE id = ?'.")]
+pub(crate) struct SpansArgs {
+    /// A trace directory, or a .tar of one.
+    pub(crate) trace: PathBuf,
+    /// How to print them.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: SpanFormat,
+    /// Only of containers whose id matches (repeatable): '^/docker/shop-'.
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) container: Vec<spans::Pattern>,
+    /// Only of this protocol (repeatable).
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(spans::protocols()))]
+    pub(crate) protocol: Vec<String>,
+    /// Only those that failed.
+    #[arg(long)]
+    pub(crate) errors: bool,
+    /// Only those that took longer (20ms, 1s).
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) slower_than: Option<std::time::Duration>,
+    /// Only those of this trace: 32 hexadecimal digits.
+    #[arg(long, value_name = "ID")]
+    pub(crate) trace_id: Option<String>,
+    /// End after so many.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Leave the values in statements, and the parameters in URLs. Passwords are not among them: they were never recorded.
+    #[arg(long)]
+    pub(crate) raw_statements: bool,
+}
+
+/// Formats of spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SpanFormat {
+    /// A line a span, for people.
+    Table,
+    /// A JSON object a span.
+    Jsonl,
+    /// One request of OpenTelemetry's protocol, as its receivers take it.
+    OtlpJson,
 }
 
 /// Exposition formats.

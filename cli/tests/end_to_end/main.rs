@@ -37,6 +37,7 @@ mod replaying;
 mod scope;
 mod serve;
 mod serving;
+mod spans;
 mod support;
 mod tcp;
 mod terminal;

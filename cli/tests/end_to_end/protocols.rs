@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::support::{AFTERTRACE, Trace, describe, needs_recording};
 
 /// Records a shell script.
-fn record_script(script: &str, flags: &[&str]) -> Trace {
+pub fn record_script(script: &str, flags: &[&str]) -> Trace {
     let directory = TempDir::new().unwrap();
     let output = Command::new(AFTERTRACE)
         .arg("record")
@@ -73,7 +73,7 @@ fn assert_nowhere(trace: &Trace, secret: &str) {
 }
 
 /// Leaves the test where a program is not installed; under CI it must be.
-fn has(program: &str) -> bool {
+pub fn has(program: &str) -> bool {
     let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
         .any(|folder| Path::new(&folder).join(program).exists());
     assert!(
@@ -87,7 +87,7 @@ fn has(program: &str) -> bool {
 }
 
 /// The script behind the start of a Redis on this port, which ends with it.
-fn with_redis(port: u16, script: &str) -> String {
+pub fn with_redis(port: u16, script: &str) -> String {
     format!(
         "port={port}
 redis-server --port $port --save '' --appendonly no --dir $DIRECTORY > $DIRECTORY/redis.log 2>&1 &

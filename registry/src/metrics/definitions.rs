@@ -207,8 +207,8 @@ definitions! {
     SOURCE_SKIPPED: Counter "aftertrace_source_skipped_total", "Number of readings of the source that were left out since the one before had not ended" labels [source];
     SOURCE_DURATION: Counter "aftertrace_source_duration_seconds_total", "Time that readings of the source took, in seconds" labels [source];
     SOURCE_SUCCESS: Gauge "aftertrace_source_last_success_timestamp_seconds", "End of the last reading of the source that did not fail, in seconds since 1970" labels [source];
-    PUSH_SAMPLES: Counter "aftertrace_push_samples_total", "Number of pushed samples that the receiver took" labels [endpoint protocol];
-    PUSH_LOST: Counter "aftertrace_push_lost_samples_total", "Number of samples that the receiver will never have" labels [endpoint protocol cause];
+    PUSH_SAMPLES: Counter "aftertrace_push_samples_total", "Number of pushed samples, or of spans (otlp_traces), that the receiver took" labels [endpoint protocol];
+    PUSH_LOST: Counter "aftertrace_push_lost_samples_total", "Number of samples, or of spans (otlp_traces), that the receiver will never have" labels [endpoint protocol cause];
     PUSH_SKIPPED: Counter "aftertrace_push_skipped_collections_total", "Number of times that metrics were not pushed since those before were not written to the queue yet" labels [endpoint protocol];
     PUSH_RETRIES: Counter "aftertrace_push_retries_total", "Number of requests that failed and are repeated" labels [endpoint protocol];
     PUSH_QUEUED_SAMPLES: Gauge "aftertrace_push_queued_samples", "Number of samples that wait for the receiver" labels [endpoint protocol];

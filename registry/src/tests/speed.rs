@@ -173,3 +173,53 @@ fn bytes_a_container() {
         held_bytes(&scenario) / 10_000
     );
 }
+
+/// Redis commands on ten connections, 10,000 a second.
+fn commands(count: u64) -> Vec<Observation> {
+    const GET: &[u8] = b"*2\r\n$3\r\nGET\r\n$7\r\ncounter\r\n";
+    const ANSWER: &[u8] = b"$3\r\n123\r\n";
+    let row = |connection_id, direction, position, bytes: &[u8]| SocketData {
+        connection_id,
+        direction,
+        position,
+        size_bytes: bytes.len() as u32,
+        tls: false,
+        payload: aftertrace_schemas::column::Bytes(bytes.into()),
+    };
+    let of = |number: u64| {
+        let (id, turn) = (number % 10, number / 10);
+        let asked = row(id, Direction::Sent, turn * GET.len() as u64, GET);
+        [asked, row(id, Direction::Received, turn * ANSWER.len() as u64, ANSWER)]
+    };
+    let all = (0..count).flat_map(of).enumerate();
+    all.map(|(seq, row)| {
+        let time = 1_700_000_010_000_000_000 + seq as i64 * 50_000;
+        Observation { seq: seq as u64, time, kind: row.into() }
+    })
+    .collect()
+}
+
+#[test]
+#[ignore = "a measurement, of use in a release build only"]
+fn nanoseconds_a_request() {
+    let sampled = crate::SpanConfig::default();
+    let all = crate::SpanConfig { per_second: None, ..sampled.clone() };
+    let observations = commands(500_000);
+    for (words, spans) in
+        [("without spans", None), ("with 100 spans a second", Some(sampled)), ("with all spans", Some(all))]
+    {
+        let mut scenario = Scenario::with(Config { spans, ..Config::default() });
+        scenario.start(1_000, WEB);
+        for id in 0..10 {
+            scenario.connect(id, 1_000, ("10.0.0.5", 6379));
+        }
+        let mut count = 0;
+        let begin = std::time::Instant::now();
+        for observation in &observations {
+            scenario.registry.apply(observation);
+            count += scenario.registry.drain_spans().count();
+        }
+        let nanoseconds = begin.elapsed().as_nanos() as f64 / (observations.len() / 2) as f64;
+        println!("{words}: {nanoseconds:.0} ns a request, {count} spans");
+    }
+}

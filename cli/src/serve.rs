@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use aftertrace_recorder::record::{Observer, Status};
 use aftertrace_recorder::serve::push::{Endpoint, Header, PushConfig, parse_headers};
 use aftertrace_recorder::serve::{Listening, ServeConfig, serve};
-use aftertrace_registry::Config;
+use aftertrace_registry::{Config, SpanConfig};
 use anyhow::Context;
 
 use crate::args::{Choice, PortRange, PushArgs, ServeArgs};
@@ -28,6 +28,7 @@ pub(crate) fn run(arguments: ServeArgs) -> anyhow::Result<ExitCode> {
             .collect(),
         max_fqdns_per_container: arguments.max_fqdns_per_container,
         histogram_bounds_ns: arguments.histogram_buckets.0,
+        spans: spans(&arguments.push),
         ..Config::default()
     });
     let quiet = arguments.quiet;
@@ -61,13 +62,23 @@ pub(crate) fn run(arguments: ServeArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Which spans to make; none when nobody wants them.
+fn spans(arguments: &PushArgs) -> Option<SpanConfig> {
+    (!arguments.otlp_traces.is_empty()).then(|| SpanConfig {
+        per_second: Some(arguments.spans_per_second),
+        slow_ns: u64::try_from(arguments.slow_span.as_nanos()).unwrap_or(u64::MAX),
+        keeps_literals: arguments.raw_statements,
+    })
+}
+
 /// Where to push metrics to.
 fn push(arguments: PushArgs) -> anyhow::Result<PushConfig> {
     let headers = arguments.push_headers.as_deref().map(read_headers).transpose()?.unwrap_or_default();
     let remote_write = arguments.remote_write.into_iter().map(|url| Endpoint::remote_write(url, &headers));
     let otlp = arguments.otlp.into_iter().map(|url| Endpoint::otlp(url, &headers));
+    let traces = arguments.otlp_traces.into_iter().map(|url| Endpoint::otlp_traces(url, &headers));
     Ok(PushConfig {
-        endpoints: remote_write.chain(otlp).collect(),
+        endpoints: remote_write.chain(otlp).chain(traces).collect(),
         interval: arguments.push_interval,
         directory: arguments.push_dir,
         queue_bytes: arguments.push_queue.as_u64(),

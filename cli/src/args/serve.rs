@@ -67,7 +67,7 @@ pub(crate) struct ServeArgs {
 /// Where `--help` has the flags of [`PushArgs`]: on each, since a heading of the group would take in all that follow.
 const PUSH: &str = "Push (instead of being scraped, or as well)";
 
-/// Where `serve` pushes metrics to.
+/// Where `serve` pushes metrics and spans to.
 #[derive(Debug, Args)]
 pub(crate) struct PushArgs {
     /// Push by Prometheus remote write (repeatable): 2.0, or 1.0 where the receiver knows no other. A user and password
@@ -77,13 +77,28 @@ pub(crate) struct PushArgs {
     /// Push by OTLP over HTTP (repeatable); a URL without a path gets /v1/metrics.
     #[arg(long, help_heading = PUSH, value_name = "URL")]
     pub(crate) otlp: Vec<PushUrl>,
+    /// Push spans of requests by OTLP over HTTP (repeatable); a URL without a path gets /v1/traces. Without this none
+    /// are made. docs/spans.md says what is in them.
+    #[arg(long, help_heading = PUSH, value_name = "URL")]
+    pub(crate) otlp_traces: Vec<PushUrl>,
+    /// Most spans of one second: those that failed come first, then the slowest, then whole traces. The rest is dropped
+    /// and counted.
+    #[arg(long, help_heading = PUSH, value_name = "N", default_value_t = 100, requires = "otlp_traces")]
+    pub(crate) spans_per_second: usize,
+    /// Requests that take longer are slow, and come before those that do not.
+    #[arg(long, help_heading = PUSH, value_name = "TIME", default_value = "1s", requires = "otlp_traces",
+        value_parser = humantime::parse_duration)]
+    pub(crate) slow_span: std::time::Duration,
+    /// Leave the values in the statements of spans, and the parameters in their URLs.
+    #[arg(long, help_heading = PUSH, requires = "otlp_traces")]
+    pub(crate) raw_statements: bool,
     /// Send the headers in this file with each push, one a line: Authorization: Bearer ...
     #[arg(long, help_heading = PUSH, value_name = "FILE")]
     pub(crate) push_headers: Option<PathBuf>,
     /// Push this often.
     #[arg(long, help_heading = PUSH, value_name = "TIME", default_value = "15s", value_parser = humantime::parse_duration)]
     pub(crate) push_interval: std::time::Duration,
-    /// Where metrics wait for a receiver that is away; it is private (0700), and read again at the next start.
+    /// Where metrics and spans wait for a receiver that is away; it is private (0700), and read again at the next start.
     #[arg(long, help_heading = PUSH, value_name = "DIR", default_value = "/var/lib/aftertrace/push")]
     pub(crate) push_dir: PathBuf,
     /// Most that waits for one receiver; then the oldest are lost, and counted.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aftertrace_registry::Span;
 use aftertrace_registry::metrics::Family;
 use aftertrace_schemas::Kind;
 use aftertrace_schemas::tables::{PushStats, Scrape, ScrapeFormat};
@@ -19,6 +20,11 @@ impl Session<'_> {
         self.emit_now(Kind::Scrape(Scrape { number, format }))?;
         let families = self.sinks.registry.as_ref().map(|registry| registry.collect()).unwrap_or_default();
         Ok((number, families))
+    }
+
+    /// The spans that are ready since the last time.
+    pub(crate) fn take_spans(&mut self) -> Vec<Span> {
+        self.sinks.registry.as_mut().map(|registry| registry.drain_spans().collect()).unwrap_or_default()
     }
 
     /// What became of pushed metrics, as far as it changed.

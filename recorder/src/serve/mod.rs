@@ -24,6 +24,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use aftertrace_schemas::tables::PushProtocol;
+
 use self::push::{PushConfig, PushError};
 use crate::capabilities;
 use crate::config::RecordConfig;
@@ -40,7 +42,7 @@ pub struct ServeConfig {
     pub listen: SocketAddr,
     /// TLS, users and headers, in the format of Prometheus' exporters.
     pub web_config: Option<PathBuf>,
-    /// Where else metrics go.
+    /// Where else metrics go, and spans.
     pub push: PushConfig,
 }
 
@@ -99,9 +101,10 @@ pub fn serve(
         let (lost, waiting) = (push.lost_samples(), push.queued_samples);
         if lost > 0 || waiting > 0 || push.skipped_collections > 0 {
             observer.warning(&format!(
-                "{}: {} samples were pushed, {lost} lost; {waiting} wait for the next start{}",
+                "{}: {} {} were pushed, {lost} lost; {waiting} wait for the next start{}",
                 push.endpoint,
                 push.sent_samples,
+                if push.protocol == PushProtocol::OtlpTraces { "spans" } else { "samples" },
                 push.error.map(|why| format!(" ({why})")).unwrap_or_default()
             ));
         }

@@ -94,7 +94,7 @@ fn capabilities_of(html: &mut String, threads: &[Held]) {
 }
 
 fn pushes(html: &mut String, pushes: &[PushStats]) {
-    html.push_str("<h2>Pushed metrics</h2><table><tr><th>Receiver</th><th>Samples sent</th><th>Lost</th>");
+    html.push_str("<h2>Pushed</h2><table><tr><th>Receiver</th><th>Samples or spans sent</th><th>Lost</th>");
     html.push_str("<th>Waiting</th><th>Last failure</th></tr>");
     for push in pushes {
         html.push_str("<tr><td>");

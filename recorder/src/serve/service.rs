@@ -88,6 +88,12 @@ impl Service {
             let (_, families) = session.scrape(ScrapeFormat::Push)?;
             pushing.offer(session.hostname(), families);
         }
+        if let Some(pushing) = &mut self.pushing {
+            let spans = session.take_spans();
+            if !spans.is_empty() {
+                pushing.offer_spans(spans);
+            }
+        }
         let is_first = !self.shared.is_ready();
         self.shared.turned();
         if self.renewed.is_none_or(|renewed| renewed.elapsed() >= RENEW) {

@@ -1,15 +1,17 @@
-//! `push_stats`: what became of the metrics that the live mode pushes.
+//! `push_stats`: what became of the metrics and spans that the live mode pushes.
 
 use crate::column::Timestamp;
 use crate::label::labels;
 
 labels! {
-    /// How metrics are pushed.
+    /// What is pushed, and how.
     pub enum PushProtocol {
-        /// Prometheus remote write.
+        /// Metrics by Prometheus remote write.
         RemoteWrite = "remote_write",
-        /// OpenTelemetry's protocol over HTTP.
+        /// Metrics by OpenTelemetry's protocol over HTTP.
         Otlp = "otlp",
+        /// Spans by the same; what is counted as samples are spans.
+        OtlpTraces = "otlp_traces",
     }
 }
 

@@ -10,7 +10,7 @@ use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body};
 
 use super::endpoint::Endpoint;
-use super::{otlp, remote_write};
+use super::{otlp, remote_write, traces};
 
 /// An answer has to be there after this time; Prometheus waits as long.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -83,14 +83,19 @@ impl Client {
     /// Sends a batch of so many samples.
     pub(super) fn send(&mut self, body: &[u8], samples: u64) -> Verdict {
         match self.endpoint.protocol {
-            PushProtocol::Otlp => match self.post(otlp::TYPE, &[(CONTENT_ENCODING, "gzip")], body) {
-                Ok(answer) if answer.status.is_success() => {
-                    let (refused, why) = otlp::refused(&answer.body);
-                    Verdict::Taken { refused, why: (refused > 0).then_some(why) }
-                }
-                other => verdict(other),
-            },
+            PushProtocol::Otlp => self.otlp(body, otlp::refused),
+            PushProtocol::OtlpTraces => self.otlp(body, traces::refused),
             _ => self.remote_write(body, samples),
+        }
+    }
+
+    fn otlp(&self, body: &[u8], refused: impl FnOnce(&[u8]) -> (u64, String)) -> Verdict {
+        match self.post(otlp::TYPE, &[(CONTENT_ENCODING, "gzip")], body) {
+            Ok(answer) if answer.status.is_success() => {
+                let (refused, why) = refused(&answer.body);
+                Verdict::Taken { refused, why: (refused > 0).then_some(why) }
+            }
+            other => verdict(other),
         }
     }
 

@@ -11,6 +11,8 @@ use ureq::http::{HeaderName, HeaderValue};
 
 /// Path of OTLP's metrics where a URL has none (OTLP/HTTP, "Default path").
 const OTLP_PATH: &str = "/v1/metrics";
+/// As above, of spans.
+const OTLP_TRACES_PATH: &str = "/v1/traces";
 
 /// A URL that metrics can be pushed to.
 #[derive(Clone, PartialEq, Eq)]
@@ -48,6 +50,19 @@ impl FromStr for PushUrl {
         parts.authority = Some(host.parse::<Authority>().map_err(|_| NotAPushUrl::Syntax)?);
         let url = Uri::from_parts(parts).map_err(|_| NotAPushUrl::Syntax)?;
         Ok(Self { url, authorization })
+    }
+}
+
+impl PushUrl {
+    fn with_default_path(mut self, path: &'static str) -> Self {
+        if self.url.path() == "/" && self.url.query().is_none() {
+            let mut parts = self.url.clone().into_parts();
+            parts.path_and_query = Some(PathAndQuery::from_static(path));
+            if let Ok(with_path) = Uri::from_parts(parts) {
+                self.url = with_path;
+            }
+        }
+        self
     }
 }
 
@@ -122,15 +137,18 @@ impl Endpoint {
     }
 
     /// A receiver of OTLP. A URL without a path gets the default one.
-    pub fn otlp(mut url: PushUrl, headers: &[Header]) -> Self {
-        if url.url.path() == "/" && url.url.query().is_none() {
-            let mut parts = url.url.clone().into_parts();
-            parts.path_and_query = Some(PathAndQuery::from_static(OTLP_PATH));
-            if let Ok(with_path) = Uri::from_parts(parts) {
-                url.url = with_path;
-            }
-        }
-        Self::new(PushProtocol::Otlp, url, headers)
+    pub fn otlp(url: PushUrl, headers: &[Header]) -> Self {
+        Self::new(PushProtocol::Otlp, url.with_default_path(OTLP_PATH), headers)
+    }
+
+    /// A receiver of spans by OTLP. A URL without a path gets the default one.
+    pub fn otlp_traces(url: PushUrl, headers: &[Header]) -> Self {
+        Self::new(PushProtocol::OtlpTraces, url.with_default_path(OTLP_TRACES_PATH), headers)
+    }
+
+    /// Whether it wants spans, and no metrics.
+    pub(super) fn wants_spans(&self) -> bool {
+        self.protocol == PushProtocol::OtlpTraces
     }
 
     fn new(protocol: PushProtocol, url: PushUrl, headers: &[Header]) -> Self {
@@ -177,6 +195,8 @@ mod tests {
         let url = |text: &str| Endpoint::otlp(text.parse().unwrap(), &[]).url;
         assert_eq!(url("http://host:4318"), "http://host:4318/v1/metrics");
         assert_eq!(url("http://host:4318/"), "http://host:4318/v1/metrics");
+        let traces = Endpoint::otlp_traces("http://host:4318".parse().unwrap(), &[]);
+        assert_eq!(traces.url, "http://host:4318/v1/traces");
         assert_eq!(url("http://host/otlp/v1/metrics"), "http://host/otlp/v1/metrics");
     }
 

@@ -1,4 +1,4 @@
-//! Metrics pushed to receivers, for hosts that nobody can scrape: Prometheus remote write and OTLP.
+//! Metrics and spans pushed to receivers, for hosts that nobody can scrape: Prometheus remote write and OTLP.
 //!
 //! In: what is collected at intervals, in the recording thread, each time at a place in the order of the trace as a
 //! scrape is. Out: requests. One thread encodes and puts batches in a queue on disk for each receiver; a thread for
@@ -13,6 +13,7 @@ mod remote_write;
 mod sender;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 use std::io;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use aftertrace_registry::Span;
 use aftertrace_registry::metrics::Family;
 use aftertrace_schemas::tables::{PushProtocol, PushStats};
 
@@ -33,7 +35,7 @@ use self::sender::Outlet;
 use crate::capabilities;
 use crate::sources::clock::{Clock, SystemClock};
 
-/// Collections that wait to be encoded at most.
+/// What waits to be encoded at most.
 const WAITING: usize = 2;
 /// What waits at the end is tried for so long, and then left for the next time.
 const LAST_TRY: Duration = Duration::from_secs(3);
@@ -74,12 +76,20 @@ pub enum PushError {
     Thread(io::Error),
 }
 
+/// What is to be encoded.
+enum Work {
+    /// Metrics, and the name of the host.
+    Metrics(String, Collection),
+    Spans(Vec<Span>),
+}
+
 /// The recording thread's side.
 #[derive(Debug)]
 pub(super) struct Pushing {
     interval: Duration,
+    wants_metrics: bool,
     due: Option<Instant>,
-    collections: Option<SyncSender<(String, Collection)>>,
+    work: Option<SyncSender<Work>>,
     outlets: Vec<Arc<Outlet>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -90,7 +100,7 @@ impl Pushing {
         if config.endpoints.is_empty() {
             return Ok(None);
         }
-        let (collections, incoming) = sync_channel(WAITING);
+        let (work, incoming) = sync_channel(WAITING);
         let mut outlets = Vec::new();
         let mut threads = Vec::new();
         let mut needs = None;
@@ -115,14 +125,18 @@ impl Pushing {
         Ok(Some(Self {
             interval: config.interval,
             due: None,
-            collections: Some(collections),
+            work: Some(work),
+            wants_metrics: config.endpoints.iter().any(|endpoint| !endpoint.wants_spans()),
             outlets,
             threads,
         }))
     }
 
-    /// Whether it is time to collect; the first time at once.
+    /// Whether it is time to collect metrics; the first time at once.
     pub(super) fn is_due(&mut self) -> bool {
+        if !self.wants_metrics {
+            return false;
+        }
         let now = Instant::now();
         if self.due.is_some_and(|due| now < due) {
             return false;
@@ -135,11 +149,22 @@ impl Pushing {
     /// Hands over what was collected; when too much waits already, it is counted as skipped.
     pub(super) fn offer(&mut self, hostname: String, families: Vec<Family>) {
         let collected_ms = SystemClock.realtime_ns() / 1_000_000;
-        let Some(collections) = &self.collections else { return };
-        match collections.try_send((hostname, Collection { collected_ms, families })) {
+        let Some(work) = &self.work else { return };
+        match work.try_send(Work::Metrics(hostname, Collection { collected_ms, families })) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.outlets.iter().for_each(|outlet| outlet.skip());
+                of_metrics(&self.outlets).for_each(|outlet| outlet.skip());
+            }
+        }
+    }
+
+    /// Hands over spans; when too much waits already, they are lost.
+    pub(super) fn offer_spans(&mut self, spans: Vec<Span>) {
+        let (Some(work), count) = (&self.work, spans.len() as u64) else { return };
+        match work.try_send(Work::Spans(spans)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                of_spans(&self.outlets).for_each(|outlet| outlet.lose(count));
             }
         }
     }
@@ -152,7 +177,7 @@ impl Pushing {
     /// Tries to get rid of what waits. Says what is left and what was lost.
     pub(super) fn stop(mut self) -> Vec<PushStats> {
         let until = Instant::now() + LAST_TRY;
-        drop(self.collections.take());
+        drop(self.work.take());
         while self.threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -161,16 +186,43 @@ impl Pushing {
     }
 }
 
-/// Encodes each collection once for each protocol, and queues it for each receiver.
-fn encode(collections: &Receiver<(String, Collection)>, outlets: &[Arc<Outlet>]) {
+fn of_metrics(outlets: &[Arc<Outlet>]) -> impl Iterator<Item = &Arc<Outlet>> {
+    outlets.iter().filter(|outlet| outlet.protocol() != PushProtocol::OtlpTraces)
+}
+
+fn of_spans(outlets: &[Arc<Outlet>]) -> impl Iterator<Item = &Arc<Outlet>> {
+    outlets.iter().filter(|outlet| outlet.protocol() == PushProtocol::OtlpTraces)
+}
+
+/// Encodes spans once, and queues them for each receiver.
+fn encode_spans(spans: &[Span], outlets: &[Arc<Outlet>]) {
+    let now_ms = SystemClock.realtime_ns() / 1_000_000;
+    let body = traces::encode(spans);
+    for outlet in of_spans(outlets) {
+        match &body {
+            Ok(body) => outlet.push(now_ms, spans.len() as u64, body),
+            Err(_) => outlet.lose(spans.len() as u64),
+        }
+    }
+}
+
+/// Encodes all that comes once for each protocol, and queues it for each receiver.
+fn encode(work: &Receiver<Work>, outlets: &[Arc<Outlet>]) {
     let began_ms = SystemClock.realtime_ns() / 1_000_000;
     let mut previous: Option<Collection> = None;
-    while let Ok((hostname, collection)) = collections.recv() {
+    while let Ok(work) = work.recv() {
+        let (hostname, collection) = match work {
+            Work::Metrics(hostname, collection) => (hostname, collection),
+            Work::Spans(spans) => {
+                encode_spans(&spans, outlets);
+                continue;
+            }
+        };
         let pushed = compare(previous.as_ref(), &collection);
         let samples = pushed.iter().map(|family| family.len() as u64).sum();
         let collected_ms = collection.collected_ms;
         let mut bodies: Vec<(PushProtocol, io::Result<Vec<u8>>)> = Vec::new();
-        for outlet in outlets {
+        for outlet in of_metrics(outlets) {
             let protocol = outlet.protocol();
             if !bodies.iter().any(|(known, _)| *known == protocol) {
                 bodies.push((protocol, body(protocol, &pushed, collected_ms, began_ms, &hostname)));

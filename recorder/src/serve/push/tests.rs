@@ -261,11 +261,12 @@ fn a_collection_that_the_encoder_is_too_slow_for_is_counted() {
     let directory = tempfile::tempdir().unwrap();
     let endpoint = Endpoint::remote_write("http://127.0.0.1:9/".parse().unwrap(), &[]);
     let outlet = Arc::new(Outlet::new(&endpoint, Queue::open(directory.path(), 1 << 20).unwrap()));
-    let (collections, _waiting) = sync_channel(WAITING);
+    let (work, _waiting) = sync_channel(WAITING);
     let mut pushing = Pushing {
         interval: Duration::from_secs(1),
+        wants_metrics: true,
         due: None,
-        collections: Some(collections),
+        work: Some(work),
         outlets: vec![outlet],
         threads: Vec::new(),
     };

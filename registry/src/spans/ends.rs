@@ -141,7 +141,7 @@ impl Ends {
         let pair = Pair::new(opened.peer, opened.local, opened.network_namespace);
         let dial = pair.and_then(|pair| self.dials.get_mut(&pair)).filter(|_| opened.time.is_some());
         let client = match dial {
-            // Both ends are of this host, since both were seen; but not from where on the other one counts.
+            // It came from elsewhere, or from what no container here is.
             None => None,
             Some(dial) if dial.is_ambiguous => Some(Err(Unlinked::Ambiguous)),
             // Of another one, whose dialling was not seen.

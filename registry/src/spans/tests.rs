@@ -2,7 +2,7 @@ use aftertrace_schemas::column::Bytes;
 use aftertrace_schemas::tables::*;
 use proptest::prelude::*;
 
-use super::{Span, SpanConfig, SpanKind, SpanValue};
+use super::{Span, SpanConfig, SpanId, SpanKind, SpanValue};
 use crate::Config;
 use crate::test_support::*;
 
@@ -260,6 +260,67 @@ fn ports_are_used_again_and_connections_are_not_mixed_up() {
     pair.data(32, Direction::Received, 0, request.as_bytes());
     pair.data(32, Direction::Sent, 0, response.as_bytes());
     assert_eq!(pair.spans.last().map(|span| span.parent), Some(None));
+}
+
+/// What the server's span of a request on the accepted connection 42 has as its parent, and the client's span.
+fn request_after(mut pair: Pair, client: u64) -> (Option<SpanId>, Option<SpanId>) {
+    let (request, response) = (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n");
+    for (id, directions) in
+        [(client, [Direction::Sent, Direction::Received]), (42, [Direction::Received, Direction::Sent])]
+    {
+        pair.data(id, directions[0], 0, request);
+        pair.data(id, directions[1], 0, response);
+    }
+    let server = pair.of_kind(SpanKind::Server).parent;
+    (server, pair.spans.iter().find(|span| span.kind == SpanKind::Client).map(|span| span.span_id))
+}
+
+#[test]
+fn behind_address_translation_the_ends_find_each_other() {
+    for is_late in [false, true] {
+        let mut pair = Pair::of(80, asked_for());
+        let translation = NatMapping {
+            connection_id: 41,
+            network_namespace: WEB_NAMESPACE,
+            local_ip: ip("10.0.0.9"),
+            local_port: 40_001,
+            destination_ip: ip("10.96.0.1"),
+            destination_port: 8080,
+            actual_ip: ip("10.0.0.5"),
+            actual_port: 80,
+            source: NatSource::Conntrack,
+        };
+        let dialled =
+            TcpEvent { local_port: Some(40_001), ..tcp(TcpEventKind::Connect, 41, 100, ("10.96.0.1", 8080)) };
+        if is_late {
+            pair.apply(dialled);
+            pair.apply(translation);
+        } else {
+            pair.apply(translation);
+            pair.apply(dialled);
+        }
+        pair.apply(TcpEvent {
+            local_ip: Some(ip("10.0.0.5")),
+            local_port: Some(80),
+            ..tcp(TcpEventKind::Accept, 42, 200, ("10.0.0.9", 40_001))
+        });
+        let (parent, client) = request_after(pair, 41);
+        assert!(parent.is_some() && parent == client, "late: {is_late}");
+    }
+}
+
+#[test]
+fn when_events_were_lost_nobody_is_taken_for_who_dialled() {
+    let mut pair = Pair::of(80, asked_for());
+    pair.apply(TcpEvent { local_port: Some(40_001), ..tcp(TcpEventKind::Connect, 41, 100, pair.server) });
+    pair.scenario.lose("tcp", "ring_full", 3);
+    pair.apply(TcpEvent {
+        local_ip: Some(ip("10.0.0.5")),
+        local_port: Some(80),
+        ..tcp(TcpEventKind::Accept, 42, 200, ("10.0.0.9", 40_001))
+    });
+    let (parent, client) = request_after(pair, 41);
+    assert_eq!((parent, client.is_some()), (None, true));
 }
 
 #[test]

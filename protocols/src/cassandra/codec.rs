@@ -7,7 +7,7 @@ use super::envelope::{self, HEADER_BYTES, Header, Opcode};
 use super::framing::{self, Deframer};
 use crate::statement::{Dialect, Named, Prepared};
 use crate::{
-    Attribute, Codec, Key, PerSide, Progress, Request, Response, Side, Sink, Status, Stream, unpack,
+    Attribute, Begun, Codec, Key, PerSide, Progress, Request, Response, Side, Sink, Status, Stream, unpack,
 };
 
 /// Of a message, looked at.
@@ -138,7 +138,11 @@ impl CassandraCodec {
                 body
             };
             match side {
-                Side::Client => self.asked(&header, body, stream.time_ns(), sink),
+                Side::Client => {
+                    // What comes in frames has places of its own, which a gap moves.
+                    let begun = if may_be_framed { stream.begun() } else { stream.time_ns().into() };
+                    self.asked(&header, body, begun, sink);
+                }
                 Side::Server => self.answered(&header, body, stream.time_ns(), sink),
             }
             stream.skip(HEADER_BYTES as u64 + u64::from(header.length));
@@ -154,7 +158,7 @@ impl CassandraCodec {
         }
     }
 
-    fn asked(&mut self, header: &Header, body: &[u8], begun_ns: u64, sink: &mut dyn Sink) {
+    fn asked(&mut self, header: &Header, body: &[u8], begun: Begun, sink: &mut dyn Sink) {
         self.uncounted.retain(|stream| *stream != header.stream);
         self.preparing.remove(&header.stream);
         if !header.opcode.is_query() {
@@ -173,7 +177,7 @@ impl CassandraCodec {
         }
         let key = Key::Slot(header.stream as u64);
         if !sink.wants_details() {
-            return sink.request(&Request::new(key, begun_ns));
+            return sink.request(&Request::new(key, begun));
         }
         let asked = body::asked(header, body);
         let statement = match self.prepared.get(asked.id) {
@@ -196,7 +200,7 @@ impl CassandraCodec {
             attributes.push(Attribute::integer("db.operation.batch.size", size.into()));
         }
         let name = named.name("query");
-        sink.request(&Request { name, attributes: &attributes, ..Request::new(key, begun_ns) });
+        sink.request(&Request { name, attributes: &attributes, ..Request::new(key, begun) });
         if header.opcode == Opcode::Prepare && self.preparing.len() < MAX_PREPARING {
             self.preparing.insert(header.stream, statement.into());
         }

@@ -260,7 +260,10 @@ fn a_container_shows_its_own_files_and_not_those_of_the_host_by_a_link() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    let its_root = format!("/proc/{}/root", child.id());
+    while fs::read_link(&its_root).unwrap() != root {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let target = |name: &str| FileTarget {
         path: format!("/var/log/{name}.log"),
         source: name.to_owned(),

@@ -14,6 +14,7 @@ mod journald;
 mod lines;
 mod outlet;
 mod place;
+mod rotated;
 mod tail;
 mod watch;
 mod worker;

@@ -15,7 +15,8 @@ use super::FileTarget;
 use super::decode::{Decoder, Logged};
 use super::lines::{Line, Lines};
 use super::outlet::LINE_BYTES;
-use super::place::{FileId, Places, facts, link, removed_at};
+use super::place::{Facts, FileId, Places, facts, link, removed_at};
+use super::rotated::{self, Member, Rotation};
 use super::watch::{FollowId, Watches};
 
 /// Bytes of a line of the file: with what Docker writes around its pieces of 16 KiB.
@@ -50,17 +51,6 @@ pub(super) struct Position {
     pub(super) offset: u64,
 }
 
-/// What was taken up of the files beside one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Siblings {
-    /// There are none.
-    None,
-    /// Those that are oldest.
-    Some,
-    /// All of them.
-    All,
-}
-
 /// Where a file that is there already is read from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Begin {
@@ -84,7 +74,7 @@ pub(super) struct Tail {
     seen: VecDeque<FileId>,
     /// Files born before it were read, or are of no concern.
     floor: Option<i64>,
-    /// Files beside it are looked for once more: they were being renamed while they were listed.
+    /// Files beside it are looked for once more: they were being renamed while they were listed, or were too many.
     looks_again: bool,
     /// Files that came and went between two looks.
     unread_files: u64,
@@ -144,15 +134,14 @@ impl Tail {
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
                     self.problem = Some(error.to_string());
-                } else if let Some(opened) = self.current.take() {
-                    self.older.push_back(Opened { last_data: now, ..opened });
+                } else {
+                    self.current_is_older(now);
                 }
                 return false;
             }
         };
         if self.current.as_ref().is_some_and(|opened| opened.id == id) {
-            return std::mem::take(&mut self.looks_again)
-                && self.take_up_siblings(places, watches, now) != Siblings::None;
+            return self.looks_again && self.take_up_others(places, watches, is_first, now);
         }
         if let Some(place) = self.older.iter().position(|opened| opened.id == id) {
             // It was away for a moment.
@@ -161,36 +150,92 @@ impl Tail {
             self.older.extend(other);
             return true;
         }
-        match places.open(&self.target.place, &self.target.path) {
-            Ok((file, facts)) => {
-                let (offset, skips) =
-                    if is_first { self.first_offset(&file, facts.id, facts.size) } else { (0, false) };
-                let removed = self.current.as_ref().and_then(|opened| removed_at(&opened.file));
-                if let Some(opened) = self.current.take() {
-                    self.older.push_back(Opened { last_data: now, ..opened });
-                }
-                self.remember(facts.id);
-                // One that is new may have been rotated before it was looked at for the first time.
-                let mut siblings = Siblings::None;
-                if !is_first || offset == 0 && facts.id.born >= self.floor {
-                    siblings = self.take_up_siblings(places, watches.as_deref_mut(), now);
-                    self.looks_again = true;
-                }
-                if let Some(removed) = removed {
-                    self.unread_files += self.gone_since(removed, facts.id);
-                }
-                if siblings == Siblings::Some {
-                    // The others come before this one.
-                    self.forget(facts.id);
-                    return true;
-                }
-                self.current = Some(self.opened(file, facts.id, offset, skips, watches, now));
-                true
-            }
+        self.take_up_others(places, watches, is_first, now)
+    }
+
+    /// Opens the file that the path leads to now and those that had its name between two looks. Returns whether there
+    /// are any.
+    fn take_up_others(
+        &mut self,
+        places: &Places,
+        watches: Option<&mut Watches>,
+        is_first: bool,
+        now: Instant,
+    ) -> bool {
+        let mut watches = watches;
+        let current = self.current.as_ref().map(|opened| opened.id);
+        let is_new = |id: FileId| {
+            id.born.zip(self.floor).is_some_and(|(born, floor)| born >= floor) && !self.seen.contains(&id)
+        };
+        let opened = rotated::open(places, &self.target, |id| Some(id) == current || is_new(id));
+        let Rotation { mut members, is_whole } = match opened {
+            Ok(rotation) => rotation,
             Err(error) => {
                 self.problem = Some(error.to_string());
-                false
+                return false;
             }
+        };
+        let named = members.iter().find(|member| member.has_name());
+        if is_first
+            && let Some(named) = named
+            && (self.offset_of(named, true).0 > 0 || !is_new(named.facts.id))
+        {
+            // It was there before, and so those that had its name were.
+            members.retain(Member::has_name);
+        }
+        if let Some(removed) = self.current.as_ref().and_then(|opened| removed_at(&opened.file)) {
+            self.unread_files += self.gone_since(removed, &members);
+        }
+        if !members.iter().any(|member| Some(member.facts.id) == current) {
+            self.current_is_older(now);
+        }
+        // More than fit come at the next look.
+        let is_all = members.len() <= SIBLINGS;
+        members.truncate(SIBLINGS);
+        self.looks_again = !is_whole || !is_all;
+        let last_has_name = is_all && members.last().is_some_and(Member::has_name);
+        let mut has_new = false;
+        for member in members {
+            if Some(member.facts.id) == current {
+                self.current_is_older(now);
+                continue;
+            }
+            let (offset, skips) = self.offset_of(&member, is_first);
+            self.remember(member.facts.id);
+            let opened =
+                self.opened(member.file, member.facts.id, offset, skips, watches.as_deref_mut(), now);
+            self.older.push_back(opened);
+            has_new = true;
+        }
+        if last_has_name {
+            self.current = self.older.pop_back();
+        }
+        has_new
+    }
+
+    /// The path leads to another file now, or to none.
+    fn current_is_older(&mut self, now: Instant) {
+        let opened = self.current.take();
+        self.older.extend(opened.map(|opened| Opened { last_data: now, ..opened }));
+    }
+
+    /// Where a file is read from, and whether that may be within a line.
+    fn offset_of(&self, member: &Member, is_first: bool) -> (u64, bool) {
+        let Facts { id, size } = member.facts;
+        match self.begin {
+            Begin::At(position) if position.id == id && position.offset <= size => (position.offset, false),
+            Begin::Since(moment)
+                if is_first
+                    && member.has_name()
+                    && !self.target.from_start
+                    && id.born.is_none_or(|born| born < moment) =>
+            {
+                let mut last = [0];
+                let is_read =
+                    size > 0 && member.file.read_at(&mut last, size - 1).is_ok_and(|count| count == 1);
+                (size, is_read && last != *b"\n")
+            }
+            _ => (0, false),
         }
     }
 
@@ -208,61 +253,12 @@ impl Tail {
         Opened { file, id, offset, lines: Lines::new(FILE_LINE_BYTES, offset, skips), watch, last_data: now }
     }
 
-    /// Where a file that is there at the first look is read from, and whether that may be within a line.
-    fn first_offset(&self, file: &File, id: FileId, size: u64) -> (u64, bool) {
-        match self.begin {
-            Begin::At(position) if position.id == id && position.offset <= size => (position.offset, false),
-            Begin::Since(moment) if self.target.from_start || id.born.is_some_and(|born| born >= moment) => {
-                (0, false)
-            }
-            Begin::At(_) => (0, false),
-            Begin::Since(_) => {
-                let mut last = [0];
-                let is_read = size > 0 && file.read_at(&mut last, size - 1).is_ok_and(|count| count == 1);
-                (size, is_read && last != *b"\n")
-            }
-        }
-    }
-
-    /// Opens files that had the name between two looks, in the order of their births.
-    fn take_up_siblings(&mut self, places: &Places, watches: Option<&mut Watches>, now: Instant) -> Siblings {
-        let mut watches = watches;
-        let Some(floor) = self.floor else { return Siblings::None };
-        let Ok(found) = siblings(places, &self.target) else { return Siblings::None };
-        let mut born_since: Vec<(i64, File, FileId)> = Vec::new();
-        for path in found {
-            if let Ok((file, facts)) = places.open(&self.target.place, &path)
-                && let Some(born) = facts.id.born
-                && born >= floor
-                && !self.seen.contains(&facts.id)
-                && !born_since.iter().any(|(_, _, id)| *id == facts.id)
-            {
-                born_since.push((born, file, facts.id));
-            }
-        }
-        born_since.sort_by_key(|(born, ..)| *born);
-        let outcome = match born_since.len() {
-            0 => Siblings::None,
-            count if count <= SIBLINGS => Siblings::All,
-            _ => Siblings::Some,
-        };
-        for (_, file, id) in born_since.into_iter().take(SIBLINGS) {
-            self.remember(id);
-            let offset = match self.begin {
-                Begin::At(position) if position.id == id => position.offset,
-                _ => 0,
-            };
-            let opened = self.opened(file, id, offset, false, watches.as_deref_mut(), now);
-            self.older.push_back(opened);
-        }
-        outcome
-    }
-
-    /// How many files at least came and went that nobody opened, when the one that was read was removed then and `id` is
-    /// the newest. A rotation removes the oldest file and makes a new one; of each file that was made by a later
+    /// How many files at least came and went that nobody opened, when the one that was read was removed then and
+    /// `members` have come. A rotation removes the oldest file and makes a new one; of each file that was made by a later
     /// rotation, another one has gone as well, and all that were there before are in here.
-    fn gone_since(&self, removed: i64, id: FileId) -> u64 {
-        let found = self.older.iter().map(|opened| opened.id).chain([id]);
+    fn gone_since(&self, removed: i64, members: &[Member]) -> u64 {
+        let older = self.older.iter().map(|opened| opened.id);
+        let found = older.chain(members.iter().map(|member| member.facts.id));
         let rotations = found.filter(|id| id.born.is_some_and(|born| born >= removed)).count();
         // The first of these is of the rotation that removed the file.
         rotations.saturating_sub(1) as u64
@@ -271,11 +267,6 @@ impl Tail {
     /// Files, since the last call, that came and went between two looks: what was in them is lost.
     pub(super) fn take_unread_files(&mut self) -> u64 {
         std::mem::take(&mut self.unread_files)
-    }
-
-    /// A file was not read after all.
-    fn forget(&mut self, id: FileId) {
-        self.seen.retain(|seen| *seen != id);
     }
 
     fn remember(&mut self, id: FileId) {
@@ -372,23 +363,4 @@ impl Tail {
         }
         self.decoder.finish(out);
     }
-}
-
-/// Files beside a target whose names say that they had its name: `app.log.1`, `0.log.20260101-120000`. Not those that
-/// are compressed: what is in them was in another file.
-fn siblings(places: &Places, target: &FileTarget) -> io::Result<Vec<String>> {
-    let Some((parent, name)) = target.path.rsplit_once('/') else { return Ok(Vec::new()) };
-    let directory = places.directory(&target.place, &target.path, true)?;
-    let mut found = Vec::new();
-    for entry in rustix::fs::Dir::new(directory)? {
-        let entry = entry?;
-        let Ok(other) = entry.file_name().to_str() else { continue };
-        let Some(suffix) = other.strip_prefix(name).and_then(|rest| rest.strip_prefix(['.', '-'])) else {
-            continue;
-        };
-        if !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
-            found.push(format!("{parent}/{other}"));
-        }
-    }
-    Ok(found)
 }

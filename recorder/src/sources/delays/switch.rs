@@ -3,9 +3,12 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 
 use super::super::Roots;
 use super::super::file::first_line;
+use crate::capabilities::{self, CapabilitySet};
 
 fn path(roots: &Roots) -> PathBuf {
     roots.proc_file("sys/kernel/task_delayacct")
@@ -17,30 +20,47 @@ pub fn is_on(roots: &Roots) -> bool {
 }
 
 /// Delay accounting that was switched on: switched off again when this is dropped.
+///
+/// The kernel asks whoever writes the switch for `CAP_SYS_ADMIN` (`sysctl_delayacct` in kernel/delayacct.c), which the
+/// recording thread has given up by the end. So a thread keeps it, and sleeps until then.
 #[derive(Debug)]
 pub struct SwitchedOn {
-    path: PathBuf,
+    until: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl SwitchedOn {
     /// Switches it on; `None` when it is on already, and stays so.
     ///
     /// # Errors
-    /// When the kernel does not let it.
+    /// When the kernel does not let it, or the system gives no thread.
     pub fn new(roots: &Roots) -> io::Result<Option<Self>> {
         if is_on(roots) {
             return Ok(None);
         }
         let path = path(roots);
         fs::write(&path, "1")?;
-        Ok(Some(Self { path }))
+        let (until, is_over) = channel::<()>();
+        let thread = capabilities::spawn("task-delayacct", CapabilitySet::SYS_ADMIN, move || {
+            // Nobody sends anything: this waits for the end of the other side.
+            let _ = is_over.recv();
+            // Who cannot write it now could before; there is nobody left to tell.
+            let _ = fs::write(&path, "0");
+        });
+        let thread = thread.inspect_err(|_| {
+            let _ = fs::write(self::path(roots), "0");
+        })?;
+        Ok(Some(Self { until: Some(until), thread: Some(thread) }))
     }
 }
 
 impl Drop for SwitchedOn {
     fn drop(&mut self) {
-        // Who cannot write it now could before; there is nobody left to tell.
-        let _ = fs::write(&self.path, "0");
+        drop(self.until.take());
+        if let Some(thread) = self.thread.take() {
+            // It does nothing that panics.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the maps of the programs hold, and the names of the accounts in the ledger.
 
 /// Programs as the ledger names them, by account number: a tracepoint, or the system calls that share an account.
-pub const ACCOUNTS: [&str; 15] = [
+pub const ACCOUNTS: [&str; 16] = [
     "task:task_newtask",
     "sched:sched_process_exec",
     "sched:sched_process_exit",
@@ -15,12 +15,13 @@ pub const ACCOUNTS: [&str; 15] = [
     "sock:inet_sock_set_state",
     "tcp:tcp_retransmit_skb",
     "raw_syscalls:sys_exit",
+    "tls",
     "scan",
     "sweep",
 ];
 
 /// Accounts from this number on are of programs that user space runs: their records come as answers, not in rings.
-pub const FIRST_ANSWERING_ACCOUNT: usize = 13;
+pub const FIRST_ANSWERING_ACCOUNT: usize = 14;
 
 /// A value of the map `ledger`: seen, filtered, submitted, dropped for a full ring, a full map, unreadable memory.
 pub type LedgerValue = [u64; 6];
@@ -31,8 +32,9 @@ pub type TracedValue = [u32; 2];
 /// A key of the map `traced_cgroups`: id of the control group, number of its hierarchy.
 pub type CgroupKey = [u64; 2];
 
-/// Words of a value of the map `connections`: id, owner's start, opened, owner's pid and flags, first sequence numbers.
-pub const CONNECTION_WORDS: usize = 5;
+/// Words of a value of the map `connections`: id, owner's start, opened, owner's pid and flags, first sequence numbers,
+/// and of TLS the session, places and what is kept.
+pub const CONNECTION_WORDS: usize = 8;
 
 /// System calls that the program at their exit knows by number.
 pub const SYSCALLS: usize = 512;
@@ -71,6 +73,10 @@ pub enum DataRole {
 pub const KEEP_NOTHING: u64 = 1;
 /// As above: sizes; and a byte of each call for each that this is exceeded by.
 pub const KEEP_SIZES: u64 = 2;
+/// In a decision, beside what is kept: it is about what is said inside TLS.
+pub const KEEP_OF_PLAINTEXT: u64 = 1 << 32;
+/// In a decision, beside what is kept: the connection is encrypted.
+pub const KEEP_ENCRYPTED: u64 = 1 << 33;
 /// Bytes of a call that can be kept.
 pub const DATA_MAX_BYTES: u32 = 4096;
 

@@ -457,4 +457,6 @@ pub mod flags {
     pub const FROM_START: u16 = 64;
     /// The bytes were sent.
     pub const SENT: u16 = 1;
+    /// They were read or written inside TLS: the position is that in the plaintext, and 0 only at its beginning.
+    pub const PLAINTEXT: u16 = 2;
 }

@@ -5,6 +5,7 @@
 // kernel can cast; so nothing is remembered that a close, dup or exec would make wrong.
 #pragma once
 #include "sockets.h"
+#include "tls.h"
 
 // What a system call does with a socket, by number: user space fills it for its architecture.
 enum data_role {
@@ -132,7 +133,8 @@ INLINE void stream_data(struct sock *sk, struct moved *moved)
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 	struct data_record *record;
 	struct ledger_row *row;
-	u32 zero = 0, end, keep;
+	u32 zero = 0, end, keep, kept;
+	bool is_undecided;
 
 	if (!connection || connection->phase == PHASE_LISTENING)
 		return;
@@ -141,14 +143,14 @@ INLINE void stream_data(struct sock *sk, struct moved *moved)
 		return;
 	COUNT(row, seen);
 	keep = connection->keep;
+	if (connection->is_encrypted || (keep == KEEP_UNDECIDED && !(connection->flags & FLAG_FROM_START)))
+		encrypted_moved(sock, connection, moved->direction, false);
 	if (keep == KEEP_NOTHING) {
 		COUNT(row, filtered);
 		return;
 	}
-	if (keep == KEEP_UNDECIDED)
-		keep = first_kept_bytes;
-	else
-		keep -= KEEP_SIZES;
+	is_undecided = keep == KEEP_UNDECIDED;
+	keep = is_undecided ? first_kept_bytes : keep - KEEP_SIZES;
 	record = bpf_map_lookup_elem(&data_scratch, &zero);
 	if (!record) {
 		COUNT(row, filtered);
@@ -170,7 +172,13 @@ INLINE void stream_data(struct sock *sk, struct moved *moved)
 	record->flags = moved->direction | (connection->flags & FLAG_FROM_START);
 	record->reserved = 0;
 	fill_header(&record->header, RECORD_DATA, ACCOUNT_DATA, 0, bpf_ktime_get_boot_ns());
-	ship(row, record, copy_head(record->bytes, moved, keep));
+	kept = copy_head(record->bytes, moved, keep);
+	if (is_undecided && !connection->is_encrypted &&
+	    is_client_hello((const u8 *)record->bytes, kept, record->size, record->position)) {
+		connection->is_encrypted = 1;
+		encrypted_moved(sock, connection, moved->direction, true);
+	}
+	ship(row, record, kept);
 }
 
 // Ports of name services: only their datagrams are looked at.
@@ -409,6 +417,10 @@ SEC("tp_btf/sys_exit") int sys_exit(u64 *context)
 
 #define DECISION_BATCH 256
 
+// In decisions, beside what is kept: it is about what is said inside TLS; the connection is encrypted.
+#define KEEP_OF_PLAINTEXT (1ull << 32)
+#define KEEP_ENCRYPTED (1ull << 33)
+
 struct decision {
 	u64 sock;
 	u64 connection_id;
@@ -441,8 +453,14 @@ SEC("raw_tp/decide") int decide(void *context)
 		if (i >= input->count)
 			break;
 		connection = bpf_map_lookup_elem(&connections, &input->entries[i].sock);
-		if (connection && connection->id == input->entries[i].connection_id)
+		if (!connection || connection->id != input->entries[i].connection_id)
+			continue;
+		if (input->entries[i].keep & KEEP_OF_PLAINTEXT)
+			connection->plain_keep = input->entries[i].keep;
+		else
 			connection->keep = input->entries[i].keep;
+		if (input->entries[i].keep & KEEP_ENCRYPTED)
+			connection->is_encrypted = 1;
 	}
 	return 0;
 }

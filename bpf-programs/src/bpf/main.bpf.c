@@ -7,6 +7,7 @@
 #include "tcp.bpf.h"
 #include "tcp_calls.bpf.h"
 #include "data.bpf.h"
+#include "tls.bpf.h"
 #include "snapshot.bpf.h"
 
 char _license[] SEC("license") = "Dual MIT/GPL";

@@ -18,6 +18,12 @@ struct connection {
 	u16 keep;	// of what calls move, see below
 	u32 read_base;	// sequence number of the first byte that was received; 0 when it was not seen
 	u32 write_base; // likewise sent
+	u64 tls_session; // address of what encrypts it; 0 while that is not known
+	u32 tls_read;	 // plaintext
+	u32 tls_written; // likewise
+	u16 plain_keep;	 // of what is said inside TLS, as keep
+	u8 is_encrypted;
+	u8 reserved[5];
 };
 
 // What is kept of the bytes that calls move on a connection: nothing, sizes and up to keep - KEEP_SIZES bytes of each.

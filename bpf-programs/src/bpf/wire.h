@@ -44,6 +44,8 @@ enum record_kind {
 #define FLAG_FROM_START 64
 // The bytes were sent; otherwise received.
 #define FLAG_SENT 1
+// They were read or written inside TLS.
+#define FLAG_PLAINTEXT 2
 
 #define FILENAME_MAX_BYTES 512
 #define ARGUMENTS_MAX_BYTES 1024

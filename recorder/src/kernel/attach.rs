@@ -127,7 +127,7 @@ where
 const STATISTICS: [&str; 3] = ["processed ", "verification time", "stack depth"];
 
 /// What went wrong, without the pages that a verifier writes: its last complaint is what matters.
-fn words(error: ProgramError) -> String {
+pub(super) fn words(error: ProgramError) -> String {
     let ProgramError::LoadError { io_error, verifier_log } = &error else { return chain(&error) };
     let log = verifier_log.to_string();
     let complaint = log

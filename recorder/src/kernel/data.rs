@@ -1,7 +1,8 @@
 //! What of the applications' data the kernel programs look at and keep.
 
 use aftertrace_bpf_programs::maps::{
-    DATA_MAX_BYTES, DECISION_BATCH, DataRole, Decisions, KEEP_NOTHING, KEEP_SIZES, SYSCALLS,
+    DATA_MAX_BYTES, DECISION_BATCH, DataRole, Decisions, KEEP_ENCRYPTED, KEEP_NOTHING, KEEP_OF_PLAINTEXT,
+    KEEP_SIZES, SYSCALLS,
 };
 use aya::programs::RawTracePoint;
 
@@ -16,6 +17,8 @@ use std::os::fd::AsFd;
 pub enum Keep {
     /// Nothing.
     Nothing,
+    /// Nothing, since it is encrypted: what is said inside is found at the functions that encrypt it.
+    Encrypted,
     /// Sizes, and at most so many bytes of each call.
     Bytes(u32),
 }
@@ -27,6 +30,8 @@ pub struct Decision {
     pub sock: u64,
     /// Its connection: when the socket is another one's meanwhile, nothing changes.
     pub connection_id: u64,
+    /// Whether it is about what is said inside TLS.
+    pub is_plaintext: bool,
     /// What is kept from now on.
     pub keep: Keep,
 }
@@ -35,6 +40,7 @@ impl Keep {
     fn number(self) -> u64 {
         match self {
             Self::Nothing => KEEP_NOTHING,
+            Self::Encrypted => KEEP_NOTHING | KEEP_ENCRYPTED,
             Self::Bytes(bytes) => KEEP_SIZES + u64::from(bytes.min(DATA_MAX_BYTES)),
         }
     }
@@ -80,7 +86,8 @@ impl Kernel {
         for batch in decisions.chunks(DECISION_BATCH) {
             let mut input: Decisions = [0; 3 * DECISION_BATCH + 1];
             for (place, decision) in input.chunks_exact_mut(3).zip(batch) {
-                place.copy_from_slice(&[decision.sock, decision.connection_id, decision.keep.number()]);
+                let of = if decision.is_plaintext { KEEP_OF_PLAINTEXT } else { 0 };
+                place.copy_from_slice(&[decision.sock, decision.connection_id, decision.keep.number() | of]);
             }
             if let Some(count) = input.last_mut() {
                 *count = batch.len() as u64;

@@ -16,6 +16,7 @@ mod rehearsal;
 mod rings;
 mod snapshot;
 mod syscall;
+mod uprobes;
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -35,6 +36,7 @@ pub use data::{Decision, Keep};
 pub use error::KernelError;
 pub use preflight::missing_capabilities;
 pub use rings::DrainStats;
+pub use uprobes::{TlsPrograms, Uprobes, unsupported};
 
 /// The least size of a ring, bytes: what rings not in use have.
 pub const SMALLEST_RING_BYTES: u32 = 4096;

@@ -1,10 +1,14 @@
 //! The calls to the kernel for which the library has no function: reading maps in batches, running a program once,
-//! what a program cost, waiting until no program runs.
+//! what a program cost, waiting until no program runs, attaching to an instruction.
 
-#![allow(unsafe_code, reason = "bpf(2) takes pointers; each call owns the memory that it passes")]
+#![allow(
+    unsafe_code,
+    reason = "bpf(2) and perf_event_open(2) take pointers; each call owns the memory that it passes"
+)]
 
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
@@ -164,4 +168,61 @@ pub(super) fn wait_for_running_programs() {
         // Refused (nohz_full): programs run for microseconds, this is ample.
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Attaches a program to an instruction of a file, in every process that executes it. It is detached when what is
+/// returned is closed.
+pub(super) fn attach_uprobe(
+    program: BorrowedFd<'_>,
+    event_type: u32,
+    path: &CStr,
+    offset: u64,
+) -> io::Result<OwnedFd> {
+    const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
+    const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
+    const PERF_EVENT_IOC_SET_BPF: libc::c_ulong = 0x4004_2408;
+    const ANY_PROCESS: libc::c_int = -1;
+    const NO_GROUP: libc::c_int = -1;
+    /// `struct perf_event_attr` of its first version with a second configuration.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Attributes {
+        event_type: u32,
+        size: u32,
+        unused: [u64; 6],
+        path: u64,
+        offset: u64,
+    }
+    let attributes = Attributes {
+        event_type,
+        size: size_of::<Attributes>() as u32,
+        path: path.as_ptr().addr() as u64,
+        offset,
+        ..Attributes::default()
+    };
+    // The program runs on whichever CPU the process is; an event needs to be of one all the same.
+    let cpu: libc::c_int = 0;
+    // SAFETY: the kernel reads `size` bytes of the attributes, and the path up to its NUL.
+    let event = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            std::ptr::from_ref(&attributes),
+            ANY_PROCESS,
+            cpu,
+            NO_GROUP,
+            PERF_FLAG_FD_CLOEXEC,
+        )
+    };
+    if event < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has given a new descriptor, which is nobody else's.
+    let event = unsafe { OwnedFd::from_raw_fd(event as libc::c_int) };
+    for (request, argument) in [(PERF_EVENT_IOC_SET_BPF, program.as_raw_fd()), (PERF_EVENT_IOC_ENABLE, 0)] {
+        // SAFETY: these requests take numbers.
+        if unsafe { libc::ioctl(event.as_raw_fd(), request, argument) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(event)
 }

@@ -24,7 +24,7 @@ use super::scope::Scope;
 use super::session::{Rate, Session, Timers};
 use super::sinks::Sinks;
 use crate::command::RecordedCommand;
-use crate::config::RecordConfig;
+use crate::config::{Payload, RecordConfig};
 use crate::kernel::{Kernel, NOT_ASKED_FOR};
 use crate::live_state::{Limits, LiveState};
 use crate::memory;
@@ -50,6 +50,7 @@ use crate::sources::processes::ProcessSource;
 use crate::sources::runtimes::{Runtime, RuntimeConfig, RuntimeSource};
 use crate::sources::source::Source;
 use crate::sources::{host, privileges};
+use crate::tls::source::TlsSource;
 use crate::trace::TraceWriter;
 
 impl<'a> Session<'a> {
@@ -99,6 +100,11 @@ impl<'a> Session<'a> {
         let task_delays = switch_on_delays(config, &roots, observer);
         let runtimes = runtimes()
             .map_err(|error| RecordError::Host { what: "container runtimes", reason: error.to_string() })?;
+        let tls = match config.data.payload {
+            Payload::Off => TlsSource::off(),
+            _ => TlsSource::start(roots.clone(), kernel.tls_programs())
+                .map_err(|error| RecordError::Host { what: "a thread", reason: error.to_string() })?,
+        };
         let probes = kernel.attach();
         let now = Instant::now();
         let mut session = Self {
@@ -116,6 +122,7 @@ impl<'a> Session<'a> {
             containers: Containers::new(runtimes, config.filter.containers.clone()),
             logs: Logs::start(&config.logs, &roots, anchor, now),
             data: Data::new(config.data),
+            tls,
             namespaces: NamespaceSource::new(roots.clone()),
             nat,
             measuring: Measuring::start(sources(config, &roots, &hierarchies), config.interval, anchor, now),
@@ -253,6 +260,7 @@ impl<'a> Session<'a> {
         if self.config.command.is_empty() {
             return Ok(None);
         }
+        self.tls.settle(TLS_PATIENCE);
         let procs = match &self.command_cgroup {
             Some(cgroup) => cgroup.procs().map_err(|error| RecordError::Host {
                 what: "the command's control group",
@@ -279,6 +287,8 @@ impl<'a> Session<'a> {
     }
 }
 
+/// A command waits so long until this host's libraries have their probes.
+const TLS_PATIENCE: Duration = Duration::from_secs(5);
 /// Connections that were there before wait so long for where they lead.
 const NAT_PATIENCE: Duration = Duration::from_millis(300);
 

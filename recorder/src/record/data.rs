@@ -31,12 +31,15 @@ impl Call {
 pub(super) struct Data {
     config: DataConfig,
     connections: FxHashMap<u64, Connection>,
+    /// What is said inside TLS, by connection.
+    plaintexts: FxHashMap<u64, Connection>,
     decisions: Vec<Decision>,
 }
 
 struct Connection {
     /// The side that this host's process is.
     own_side: Side,
+    server_port: u16,
     positions: PerSide<Option<u64>>,
     stage: Stage,
 }
@@ -54,7 +57,12 @@ enum Stage {
 
 impl Data {
     pub(super) fn new(config: DataConfig) -> Self {
-        Self { config, connections: FxHashMap::default(), decisions: Vec::new() }
+        Self {
+            config,
+            connections: FxHashMap::default(),
+            plaintexts: FxHashMap::default(),
+            decisions: Vec::new(),
+        }
     }
 
     /// Notes what an observation says of connections.
@@ -68,6 +76,7 @@ impl Data {
                 TcpEventKind::Accept => self.opened(row.connection_id, Side::Server, row.local_port),
                 TcpEventKind::Close => {
                     self.connections.remove(&row.connection_id);
+                    self.plaintexts.remove(&row.connection_id);
                 }
                 _ => {}
             },
@@ -101,14 +110,21 @@ impl Data {
     pub(super) fn row(&mut self, call: Call) -> Option<SocketData> {
         let Call { record, mut bytes } = call;
         let is_sent = u16::from(record.flags) & flags::SENT != 0;
+        let is_plaintext = u16::from(record.flags) & flags::PLAINTEXT != 0;
         // One whose beginning was not told of, since it was lost.
-        let connection =
+        let mut connection =
             self.connections.entry(record.connection_id).or_insert_with(|| Connection::new(Side::Client, 0));
+        if is_plaintext {
+            let of = (connection.own_side, connection.server_port);
+            let plaintext = self.plaintexts.entry(record.connection_id);
+            connection = plaintext.or_insert_with(|| Connection::new(of.0, of.1));
+        }
         let side = if is_sent { connection.own_side } else { connection.own_side.other() };
         let position = connection.position(side, record.position, record.size);
         let decided = connection.look(side, position, record.size, &mut bytes, self.config);
         if let Some(keep) = decided {
-            self.decisions.push(Decision { sock: record.sock, connection_id: record.connection_id, keep });
+            let (sock, connection_id) = (record.sock, record.connection_id);
+            self.decisions.push(Decision { sock, connection_id, is_plaintext, keep });
         }
         if matches!(connection.stage, Stage::Ignored) {
             return None;
@@ -121,7 +137,7 @@ impl Data {
             direction: direction(is_sent),
             position,
             size_bytes: record.size,
-            tls: false,
+            tls: is_plaintext,
             payload: Bytes(bytes.into()),
         })
     }
@@ -130,7 +146,7 @@ impl Data {
 impl Connection {
     fn new(own_side: Side, server_port: u16) -> Self {
         let stage = Stage::Open { classifier: Classifier::new(server_port), redactors: None };
-        Self { own_side, positions: PerSide::default(), stage }
+        Self { own_side, server_port, positions: PerSide::default(), stage }
     }
 
     /// The place of a call in its stream. The kernel gives the low half of it.
@@ -165,7 +181,8 @@ impl Connection {
             Stage::Opaque { .. } | Stage::Ignored => false,
         };
         if is_encrypted {
-            return Some(self.give_up(config));
+            self.stage = Stage::Ignored;
+            return Some(Keep::Encrypted);
         }
         match &mut self.stage {
             Stage::Ignored => None,

@@ -31,6 +31,7 @@ use crate::sources::delays::switch::SwitchedOn;
 use crate::sources::namespaces::NamespaceSource;
 use crate::sources::nat::{NatRequest, NatSource};
 use crate::sources::processes::ProcessSource;
+use crate::tls::source::TlsSource;
 use crate::trace::{TraceWriter, WriterStats};
 
 /// Observations wait so long for what belongs before them: records of other CPUs, the answer of a container runtime.
@@ -60,6 +61,7 @@ pub(crate) struct Session<'a> {
     pub(super) containers: Containers,
     pub(super) logs: Logs,
     pub(super) data: Data,
+    pub(super) tls: TlsSource,
     pub(super) nat: NatSource,
     pub(super) measuring: Measuring,
     pub(super) command_cgroup: Option<CommandCgroup>,
@@ -192,7 +194,9 @@ impl Session<'_> {
         let now_ns = SystemClock.boot_ns();
         let measured = self.measuring.take_rows(Instant::now());
         let logged = self.logs.take_rows();
-        let told = self.containers.take_rows().into_iter().chain(self.nat.take_rows());
+        self.tls.tell();
+        let of_tls = self.tls.take_rows().into_iter().map(|row| (now_ns, row));
+        let told = self.containers.take_rows().into_iter().chain(self.nat.take_rows()).chain(of_tls);
         for (boot_ns, row) in told.chain(measured).chain(logged) {
             self.sequencer.push(boot_ns.min(now_ns), Item::Row(Box::new(row)));
         }
@@ -218,6 +222,7 @@ impl Session<'_> {
     /// Makes a fact the next observation.
     pub(super) fn emit(&mut self, boot_ns: u64, kind: Kind) -> Result<(), RecordError> {
         self.data.observe(&kind);
+        self.tls.observe(&kind);
         let observation = self.sinks.append(self.anchor.unix_ns(boot_ns), kind)?;
         self.live.apply(&observation);
         Ok(())

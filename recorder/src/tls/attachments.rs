@@ -51,7 +51,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            scan_delays_ns: vec![SECOND_NS, 4 * SECOND_NS, 15 * SECOND_NS, 60 * SECOND_NS],
+            scan_delays_ns: vec![SECOND_NS / 10, SECOND_NS, 4 * SECOND_NS, 15 * SECOND_NS, 60 * SECOND_NS],
             scans_per_second: 200,
             files_per_second: 20,
             attached_files: 1024,
@@ -312,6 +312,11 @@ impl Attachments {
     /// What came of files since the last time.
     pub fn statuses(&mut self) -> Vec<Status> {
         std::mem::take(&mut self.statuses)
+    }
+
+    /// Whether files wait to be read.
+    pub fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
     }
 
     /// Files that have probes.

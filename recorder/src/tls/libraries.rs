@@ -186,6 +186,14 @@ pub fn open(roots: &Roots, pid: u32, mapping: &Mapping) -> io::Result<MappedFile
     }
 }
 
+/// Opens a file of this host, which no process needs to execute.
+///
+/// # Errors
+/// When it is not there, or out of reach.
+pub fn open_path(path: &Path) -> io::Result<MappedFile> {
+    described(open_file(path)?, path)
+}
+
 /// Opens the file with this key, if the process executes it.
 ///
 /// # Errors
@@ -207,6 +215,10 @@ fn is_the_mapped_one(file: &MappedFile, mapping: &Mapping) -> bool {
 }
 
 fn finish(file: File, mapping: &Mapping) -> io::Result<MappedFile> {
+    described(file, &mapping.path)
+}
+
+fn described(file: File, path: &Path) -> io::Result<MappedFile> {
     let facts = file.metadata()?;
     if !facts.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
@@ -219,7 +231,7 @@ fn finish(file: File, mapping: &Mapping) -> io::Result<MappedFile> {
         bytes: facts.len(),
         changed_ns: if is_layered { changed_ns } else { 0 },
     };
-    Ok(MappedFile { key, file, path: mapping.path.clone() })
+    Ok(MappedFile { key, file, path: path.to_owned() })
 }
 
 const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);

@@ -17,6 +17,8 @@ pub(super) const FUNCTIONS: &[Named] = &[
     Named { name: "SSL_read_ex", role: Role::ReadEx },
     Named { name: "SSL_write_ex", role: Role::WriteEx },
     Named { name: "SSL_write_ex2", role: Role::WriteEx2 },
+    Named { name: "SSL_set_connect_state", role: Role::Begin },
+    Named { name: "SSL_set_accept_state", role: Role::Begin },
     Named { name: "SSL_do_handshake", role: Role::Handshake },
     Named { name: "SSL_set_fd", role: Role::SetFd },
     Named { name: "SSL_free", role: Role::Free },

@@ -69,6 +69,8 @@ pub enum Role {
     Flush,
     /// `(session, ...)`: a handshake; the connection it reads and writes is the session's.
     Handshake,
+    /// `(session)`: said before the handshake of a session, which any of the others may do.
+    Begin,
     /// `(session, fd)`: names the connection of a session.
     SetFd,
     /// `(session)`: the session is gone, and its address will be that of another one.
@@ -78,7 +80,7 @@ pub enum Role {
 impl Role {
     /// Whether the return of a call has to be seen, too.
     pub fn needs_return(self) -> bool {
-        !matches!(self, Self::Consume | Self::SetFd | Self::Free)
+        !matches!(self, Self::Consume | Self::Begin | Self::SetFd | Self::Free)
     }
 
     /// The direction of the plaintext, for functions that have any.
@@ -86,7 +88,7 @@ impl Role {
         match self {
             Self::Read | Self::ReadEx | Self::ReadChunk => Some(Direction::In),
             Self::Write | Self::WriteEx | Self::WriteEx2 => Some(Direction::Out),
-            Self::Consume | Self::Flush | Self::Handshake | Self::SetFd | Self::Free => None,
+            Self::Consume | Self::Flush | Self::Handshake | Self::Begin | Self::SetFd | Self::Free => None,
         }
     }
 }

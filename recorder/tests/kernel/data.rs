@@ -150,7 +150,7 @@ fn a_decision_changes_what_is_kept_of_its_connection_only() {
         found.map(|(record, _)| (record.sock, record.connection_id)).expect("its data")
     };
     let (of_client, of_server) = (sock(&recording, true), sock(&recording, false));
-    let decide = |(sock, connection_id), keep| Decision { sock, connection_id, keep };
+    let decide = |(sock, connection_id), keep| Decision { sock, connection_id, keep, is_plaintext: false };
     recording.kernel.decide(&[decide(of_client, Keep::Nothing), decide(of_server, Keep::Bytes(3))]).unwrap();
     // An old decision on a socket that is another connection's now.
     recording.kernel.decide(&[decide((of_server.0, 1), Keep::Nothing)]).unwrap();

@@ -86,8 +86,10 @@ fn trace(command: &mut Command, stack: Stack, directory: &Path) -> Traced {
         let program: &mut UProbe = bpf.program_mut(name).unwrap().try_into().unwrap();
         program.load().unwrap();
     }
-    for function in
-        points.functions.iter().filter(|function| !matches!(function.role, Role::SetFd | Role::Free))
+    for function in points
+        .functions
+        .iter()
+        .filter(|function| !matches!(function.role, Role::Begin | Role::SetFd | Role::Free))
     {
         let mut cookie = slots.len() as u64;
         slots.push(function.role);

@@ -78,12 +78,21 @@ struct Talk {
     place: Place,
     container: ContainerIndex,
     own_side: Side,
-    is_tls: bool,
+    server_port: u16,
+    /// None as long as nothing was said inside TLS.
+    tls: Option<Tls>,
     conversation: Conversation,
     unpaired: Unpaired,
     last_used: UnixNanos,
     /// Places of the next datagrams.
     positions: PerSide<u64>,
+}
+
+/// What is said inside TLS on a connection, which is counted from its own first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tls {
+    /// Whether that was seen.
+    pub(crate) is_from_start: bool,
 }
 
 /// An exchange that a container had.
@@ -92,7 +101,7 @@ pub(crate) struct Had {
     pub(crate) place: Place,
     pub(crate) container: ContainerIndex,
     pub(crate) own_side: Side,
-    pub(crate) is_tls: bool,
+    pub(crate) tls: Option<Tls>,
     pub(crate) protocol: &'static Protocol,
     pub(crate) exchange: Exchange,
 }
@@ -135,7 +144,8 @@ impl Talk {
             place,
             container: connection.container,
             own_side: connection.own_side,
-            is_tls: false,
+            server_port: connection.server_port,
+            tls: None,
             conversation,
             unpaired: Unpaired::default(),
             last_used: time,
@@ -173,8 +183,8 @@ impl Talk {
             }
         }
         let Some(protocol) = self.conversation.protocol() else { return };
-        let Self { place, container, own_side, is_tls, .. } = *self;
-        let of = |exchange| Had { place, container, own_side, is_tls, protocol, exchange };
+        let Self { place, container, own_side, tls, .. } = *self;
+        let of = |exchange| Had { place, container, own_side, tls, protocol, exchange };
         had.extend(self.conversation.drain().map(of));
     }
 }
@@ -221,14 +231,16 @@ impl Talks {
     /// What a call moved on a connection that has begun.
     pub(crate) fn data(&mut self, time: UnixNanos, row: &SocketData) {
         let Some(talk) = self.connections.get_mut(&row.connection_id) else { return };
-        if row.tls != talk.is_tls {
+        if row.tls != talk.tls.is_some() {
             if !row.tls {
                 // What is encrypted says nothing more.
                 return;
             }
-            talk.is_tls = true;
+            let is_from_start = row.position == 0;
+            talk.tls = Some(Tls { is_from_start });
             talk.conversation = Conversation::new(Facts {
-                is_from_start: row.position == 0,
+                server_port: talk.server_port,
+                is_from_start,
                 wants_details: self.wants_details,
                 ..Facts::default()
             });

@@ -237,6 +237,6 @@ definitions! {
     RECORDER_SOCKETS: Gauge "aftertrace_recorder_sockets", "Number of open sockets that the recorder follows";
     SPANS: Counter "aftertrace_spans_total", "Number of spans that were made, those dropped included; none are made unless they are asked for" labels [protocol kind] kept [kind];
     SPANS_DROPPED: Counter "aftertrace_spans_dropped_total", "Number of spans that were dropped: others of the same second counted more (sampled)" labels [reason] kept [reason];
-    SPANS_UNLINKED: Counter "aftertrace_spans_unlinked_total", "Number of spans of servers whose client's span cannot be told for certain, by why: the connection is older than the recording (beginning), another one looks the same (ambiguous), it is in TLS (encrypted), or where the request begins is not known (place)" labels [reason] kept [reason];
+    SPANS_UNLINKED: Counter "aftertrace_spans_unlinked_total", "Number of spans of servers whose client's span cannot be told for certain, by why: the connection is older than the recording (beginning), another one looks the same (ambiguous), its beginning inside TLS was not seen (encrypted), or where the request begins is not known (place)" labels [reason] kept [reason];
     SCRAPES: Counter "aftertrace_scrapes_total", "Number of times that these metrics were read, this time included";
 }

@@ -78,7 +78,7 @@ impl Registry {
         let Some(container) = self.containers.get(had.container).filter(|one| one.is_admitted) else {
             return;
         };
-        let Had { place, own_side, is_tls, protocol, exchange, .. } = had;
+        let Had { place, own_side, tls, protocol, exchange, .. } = had;
         let end = match place {
             Place::Connection(id) => spans.ends.get(id).copied(),
             Place::Datagrams(pair) => Some(pair.end()),
@@ -91,7 +91,7 @@ impl Registry {
         spans.add(Told {
             protocol,
             own_side,
-            is_tls,
+            tls,
             is_datagrams: matches!(place, Place::Datagrams(_)),
             exchange,
             container,

@@ -153,7 +153,7 @@ impl Attributes<'_> {
     }
 
     fn url(&mut self) {
-        let scheme = if self.told.is_tls { "https" } else { "http" };
+        let scheme = if self.told.tls.is_some() { "https" } else { "http" };
         self.push("url.scheme", scheme);
         if self.told.own_side == Side::Server {
             return;
@@ -171,7 +171,7 @@ impl Attributes<'_> {
             SpanValue::Integer(port) if *key == "server.port" => Some(*port),
             _ => None,
         });
-        let port = match (port, self.told.is_tls) {
+        let port = match (port, self.told.tls.is_some()) {
             (None, _) | (Some(80), false) | (Some(443), true) => String::new(),
             (Some(port), _) => format!(":{port}"),
         };

@@ -25,6 +25,7 @@ use aftertrace_schemas::UnixNanos;
 use serde::{Deserialize, Serialize};
 
 use crate::containers::Container;
+use crate::l7::Tls;
 use crate::metrics::{Collector, definitions};
 use crate::node::Node;
 use context::Context;
@@ -35,6 +36,9 @@ pub use span::{Resource, Span, SpanId, SpanKind, SpanValue, TraceId};
 
 /// Spans that wait to be taken at most. Who wants them takes them after each observation.
 const MAX_READY: usize = 65_536;
+
+/// Tells places inside TLS from those of the same connection before it.
+const IN_TLS: u64 = 1 << 63;
 
 /// Which spans are made, and of what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +65,7 @@ enum Unlinked {
     Beginning,
     /// Two connections between the same addresses and ports, as in two networks that look alike.
     Ambiguous,
-    /// What is in TLS has places of its own, which are only as old as the probes.
+    /// What is in TLS has places of its own, of which the first was not seen.
     Encrypted,
     /// Where the request begins is not known.
     Place,
@@ -82,7 +86,7 @@ impl Unlinked {
 pub(crate) struct Told<'a> {
     pub(crate) protocol: &'static Protocol,
     pub(crate) own_side: Side,
-    pub(crate) is_tls: bool,
+    pub(crate) tls: Option<Tls>,
     pub(crate) is_datagrams: bool,
     pub(crate) exchange: Exchange,
     pub(crate) container: &'a Container,
@@ -169,10 +173,11 @@ impl Spans {
     /// Who the span is, whose child, and in which trace.
     fn identify(&mut self, told: &mut Told<'_>) -> Identity {
         let context = told.exchange.details.as_deref_mut().and_then(Context::take);
-        let Told { exchange, end, own_side, is_tls, is_datagrams, .. } = told;
+        let Told { exchange, end, own_side, tls, is_datagrams, .. } = told;
         let place = match exchange.position {
             _ if !end.is_from_start => Err(Unlinked::Beginning),
-            _ if *is_tls => Err(Unlinked::Encrypted),
+            _ if tls.is_some_and(|tls| !tls.is_from_start) => Err(Unlinked::Encrypted),
+            Some(position) if tls.is_some() => Ok(position | IN_TLS),
             position => position.ok_or(Unlinked::Place),
         };
         let own = match place {

@@ -33,7 +33,7 @@ fn a_known_protocol_is_kept_without_its_passwords() {
     let row = data.row(call(true, 0, b"*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n")).unwrap();
     assert_eq!(&*row.payload.0, b"*2\r\n$4\r\nAUTH\r\n$6\r\n******\r\n");
     let kept = DataConfig::default().head_bytes;
-    let decision = Decision { sock: 99, connection_id: 7, keep: Keep::Bytes(kept) };
+    let decision = Decision { sock: 99, connection_id: 7, is_plaintext: false, keep: Keep::Bytes(kept) };
     assert_eq!(data.take_decisions(), [decision]);
 }
 

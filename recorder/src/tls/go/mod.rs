@@ -14,6 +14,8 @@ use super::symbols::{Named, Symbol, candidate};
 pub(super) const FUNCTIONS: &[Named] = &[
     Named { name: "crypto/tls.(*Conn).Read", role: Role::Read },
     Named { name: "crypto/tls.(*Conn).Write", role: Role::Write },
+    Named { name: "crypto/tls.(*Conn).clientHandshake", role: Role::Handshake },
+    Named { name: "crypto/tls.(*Conn).serverHandshake", role: Role::Handshake },
 ];
 
 /// The probe points.

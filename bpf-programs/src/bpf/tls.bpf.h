@@ -147,7 +147,7 @@ INLINE void leave(struct tls_caller *caller, struct tls_call *call, s64 result)
 	u64 size = result;
 
 	call->role = TLS_NONE;
-	if (role == TLS_HANDSHAKE)
+	if (role == TLS_HANDSHAKE || role == TLS_WRITTEN)
 		return;
 	// Where the application moves the bytes, calls that give it nothing yet may do the handshake.
 	if (call->received_sock)
@@ -302,6 +302,15 @@ INLINE void go_claim(struct tls_session_key *key)
 	claim_fd(key, fd, false);
 }
 
+// A function begins again when its stack had to grow first.
+INLINE bool is_begun_again(struct tls_caller *caller, struct registers *registers)
+{
+	struct tls_call *call = bpf_map_lookup_elem(&tls_calls, caller);
+
+	return call && call->role == TLS_WRITTEN && call->session == registers->ax &&
+	       call->size_address == registers->cx;
+}
+
 // Another goroutine may read the answer before the one that writes returns. So what is written is told before that, unless
 // the handshake is still to come, which may be done by the call itself.
 INLINE bool go_write_at_once(struct tls_session_key *key, struct registers *registers)
@@ -330,8 +339,11 @@ INLINE int enter_go(struct registers *registers, u32 role)
 		if (role == TLS_HANDSHAKE)
 			announce(&key);
 		go_claim(&key);
-		if (role != TLS_HANDSHAKE && !(role == TLS_WRITE && go_write_at_once(&key, registers)))
-			enter(&caller, registers->ax, registers->bx, 0, 0, role);
+		if (role == TLS_HANDSHAKE || is_begun_again(&caller, registers))
+			return 0;
+		if (role == TLS_WRITE && go_write_at_once(&key, registers))
+			role = TLS_WRITTEN;
+		enter(&caller, registers->ax, registers->bx, registers->cx, 0, role);
 	}
 	return 0;
 }

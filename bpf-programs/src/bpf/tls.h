@@ -12,6 +12,7 @@ enum tls_role {
 	TLS_WRITE,
 	TLS_WRITE_EX, // likewise
 	TLS_HANDSHAKE,
+	TLS_WRITTEN, // what it writes was told at its entry
 };
 
 #define CONTENT_HANDSHAKE 22
@@ -28,7 +29,7 @@ struct tls_caller {
 struct tls_call {
 	u64 session;
 	u64 buffer;
-	u64 size_address;
+	u64 size_address; // or the size itself, where it is known at the entry
 	u64 stack; // what the stack pointer was at the entry
 	// The last encrypted connection without a session that the thread read from.
 	u64 received_sock;

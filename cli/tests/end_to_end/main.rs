@@ -41,4 +41,5 @@ mod spans;
 mod support;
 mod tcp;
 mod terminal;
+mod tls;
 mod workloads;

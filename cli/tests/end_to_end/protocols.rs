@@ -26,13 +26,13 @@ pub fn record_script(script: &str, flags: &[&str]) -> Trace {
 }
 
 /// A file that the script wrote.
-fn written(trace: &Trace, name: &str) -> String {
+pub fn written(trace: &Trace, name: &str) -> String {
     let path = trace.path().with_file_name(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The sum of a metric's samples that have all these labels; 0 without one.
-fn sum(trace: &Trace, name: &str, labels: &[(&str, &str)]) -> f64 {
+pub fn sum(trace: &Trace, name: &str, labels: &[(&str, &str)]) -> f64 {
     let output = Command::new(AFTERTRACE).args(["analyze", "metrics"]).arg(trace.path()).output().unwrap();
     assert!(output.status.success(), "{}", describe(&output));
     String::from_utf8(output.stdout)
@@ -54,7 +54,7 @@ fn payloads(trace: &Trace) -> Vec<Vec<u8>> {
 }
 
 /// Nothing of a trace has the text, neither as it lies on the disk nor in what is read from it.
-fn assert_nowhere(trace: &Trace, secret: &str) {
+pub fn assert_nowhere(trace: &Trace, secret: &str) {
     let has = |bytes: &[u8]| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
     for payload in payloads(trace) {
         assert!(!has(&payload), "{secret} in {}", String::from_utf8_lossy(&payload));

@@ -16,7 +16,7 @@ use crate::serving::Serving;
 use crate::support::{AFTERTRACE, Trace, describe, needs_recording};
 
 /// The spans of a trace.
-fn spans(trace: &Path, flags: &[&str]) -> Vec<Value> {
+pub fn spans(trace: &Path, flags: &[&str]) -> Vec<Value> {
     let output = Command::new(AFTERTRACE)
         .args(["analyze", "spans", "--format", "jsonl"])
         .args(flags)
@@ -33,7 +33,7 @@ fn text<'a>(span: &'a Value, key: &str) -> &'a str {
 }
 
 /// Checks each span of a server that has a parent, and counts them.
-fn linked(spans: &[Value]) -> usize {
+pub fn linked(spans: &[Value]) -> usize {
     let clients: BTreeMap<&str, &Value> = spans
         .iter()
         .filter(|span| text(span, "kind") == "client")
@@ -52,7 +52,7 @@ fn linked(spans: &[Value]) -> usize {
     count
 }
 
-fn of_kind(spans: &[Value], kind: &str) -> usize {
+pub fn of_kind(spans: &[Value], kind: &str) -> usize {
     spans.iter().filter(|span| text(span, "kind") == kind).count()
 }
 

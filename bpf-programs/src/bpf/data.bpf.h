@@ -134,7 +134,6 @@ INLINE void stream_data(struct sock *sk, struct moved *moved)
 	struct data_record *record;
 	struct ledger_row *row;
 	u32 zero = 0, end, keep, kept;
-	bool is_undecided;
 
 	if (!connection || connection->phase == PHASE_LISTENING)
 		return;
@@ -145,12 +144,12 @@ INLINE void stream_data(struct sock *sk, struct moved *moved)
 	keep = connection->keep;
 	if (connection->is_encrypted || (keep == KEEP_UNDECIDED && !(connection->flags & FLAG_FROM_START)))
 		encrypted_moved(sock, connection, moved->direction, false);
-	if (keep == KEEP_NOTHING) {
+	// What is said inside TLS is told by the probes that see it.
+	if (keep == KEEP_NOTHING || connection->tls_session) {
 		COUNT(row, filtered);
 		return;
 	}
-	is_undecided = keep == KEEP_UNDECIDED;
-	keep = is_undecided ? first_kept_bytes : keep - KEEP_SIZES;
+	keep = keep == KEEP_UNDECIDED ? first_kept_bytes : keep - KEEP_SIZES;
 	record = bpf_map_lookup_elem(&data_scratch, &zero);
 	if (!record) {
 		COUNT(row, filtered);
@@ -173,7 +172,8 @@ INLINE void stream_data(struct sock *sk, struct moved *moved)
 	record->reserved = 0;
 	fill_header(&record->header, RECORD_DATA, ACCOUNT_DATA, 0, bpf_ktime_get_boot_ns());
 	kept = copy_head(record->bytes, moved, keep);
-	if (is_undecided && !connection->is_encrypted &&
+	// Some protocols turn to TLS after a few words of their own.
+	if (!connection->is_encrypted && record->position < TURNS_BYTES &&
 	    is_client_hello((const u8 *)record->bytes, kept, record->size, record->position)) {
 		connection->is_encrypted = 1;
 		encrypted_moved(sock, connection, moved->direction, true);

@@ -18,6 +18,8 @@ enum tls_role {
 #define CONTENT_HANDSHAKE 22
 #define CLIENT_HELLO 1
 #define RECORD_HEADER_BYTES 5
+// A connection that turns to TLS does so within these.
+#define TURNS_BYTES 4096
 
 // A thread, or a goroutine.
 struct tls_caller {
@@ -41,7 +43,7 @@ struct tls_call {
 // Calls that are under way, and threads that read. One that is forgotten costs what its call moved, which is counted.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 1); // user space sizes it
 	__type(key, struct tls_caller);
 	__type(value, struct tls_call);
 } tls_calls SEC(".maps");
@@ -61,7 +63,7 @@ struct tls_session {
 // One that is forgotten is put together with its connection again.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 32768);
+	__uint(max_entries, 1); // likewise
 	__type(key, struct tls_session_key);
 	__type(value, struct tls_session);
 } tls_sessions SEC(".maps");

@@ -35,7 +35,7 @@ pub struct LedgerRow {
 /// What a program cost since it was loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProgramCost {
-    /// Category and name of its tracepoint.
+    /// Category and name of its tracepoint; of a uprobe the program's own name.
     pub program: &'static str,
     /// Times it ran, while measuring was on.
     pub run_count: u64,

@@ -105,6 +105,11 @@ impl KernelConfig {
     }
 }
 
+/// Threads and goroutines that are in calls of TLS libraries at a time, at most.
+const MAX_TLS_CALLS: u32 = 16_384;
+/// TLS sessions at a time, at most.
+const MAX_TLS_SESSIONS: u32 = 32_768;
+
 /// The loaded programs. Dropping it detaches and unloads them.
 pub struct Kernel {
     ebpf: Ebpf,
@@ -206,6 +211,12 @@ fn create_maps(config: &KernelConfig, btf: &Btf) -> Result<Ebpf, KernelError> {
         loader.map_max_entries(ring, if used { bytes } else { SMALLEST_RING_BYTES });
     }
     loader.map_max_entries("connections", config.max_connections);
+    let has_tls = config.data_ring_bytes.is_some();
+    loader.map_max_entries("tls_calls", if has_tls { MAX_TLS_CALLS } else { 1 });
+    loader.map_max_entries(
+        "tls_sessions",
+        if has_tls { config.max_connections.min(MAX_TLS_SESSIONS) } else { 1 },
+    );
     loader.map_max_entries("traced", if config.filter_enabled { config.max_traced } else { 1 });
     let object = aftertrace_bpf_programs::object(cast_function);
     loader.load(&object).map_err(|error| KernelError::Object { reason: error::chain(&error) })

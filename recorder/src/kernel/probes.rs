@@ -1,5 +1,7 @@
 //! The programs of the object: where each belongs, and which need each other.
 
+use super::uprobes;
+
 /// Where a program is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hook {
@@ -79,7 +81,11 @@ pub(super) const DECIDE: (&str, &str) = ("decide", "decide");
 
 /// Every program with the name that rows have for it.
 pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-    PROBES.iter().map(|probe| (probe.name, probe.program)).chain([SCAN, SWEEP, DECIDE])
+    PROBES
+        .iter()
+        .map(|probe| (probe.name, probe.program))
+        .chain([SCAN, SWEEP, DECIDE])
+        .chain(uprobes::PROGRAMS.map(|name| (name, name)))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub static ALL: &[&Definition] = &[
     &crate::dubbo::DEFINITION,
     &crate::foundationdb::DEFINITION,
     &crate::http::DEFINITION,
+    &crate::http2::DEFINITION,
     &crate::kafka::DEFINITION,
     &crate::memcached::DEFINITION,
     &crate::mongodb::DEFINITION,

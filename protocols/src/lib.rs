@@ -34,6 +34,7 @@ mod dns;
 mod dubbo;
 mod foundationdb;
 mod http;
+mod http2;
 mod kafka;
 mod memcached;
 mod mongodb;

@@ -229,7 +229,7 @@ impl HttpCodec {
 }
 
 /// The class of a status code.
-fn status(code: u16) -> Status {
+pub(crate) fn status(code: u16) -> Status {
     let label = match code / 100 {
         1 => "1xx",
         2 => "2xx",

@@ -5,6 +5,8 @@
 mod codec;
 mod head;
 
+pub(crate) use codec::status as status_of_code;
+
 use crate::text_secrets::TextRedactor;
 use crate::{Definition, Recognition, Side, Statement, System, Transport};
 

@@ -1,6 +1,6 @@
 //! Which metrics the requests of a protocol are counted in.
 
-use aftertrace_protocols::Definition as Protocol;
+use aftertrace_protocols::{Definition as Protocol, catalogue};
 
 use crate::metrics::definitions::{self, Definition};
 
@@ -57,14 +57,22 @@ metrics! {
     "foundationdb" => FOUNDATIONDB_OUT FOUNDATIONDB_OUT_TIME FOUNDATIONDB_IN FOUNDATIONDB_IN_TIME,
 }
 
+/// The protocol that another one is counted as: HTTP is one, whatever its version.
+pub(super) fn family(protocol: &'static Protocol) -> &'static Protocol {
+    match protocol.name {
+        "http2" => catalogue::find("http").unwrap_or(protocol),
+        _ => protocol,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::of;
+    use super::{family, of};
 
     #[test]
     fn every_protocol_has_metrics() {
         for protocol in aftertrace_protocols::catalogue::ALL {
-            assert!(of(protocol).is_some(), "{}", protocol.name);
+            assert!(of(family(protocol)).is_some(), "{}", protocol.name);
         }
     }
 }

@@ -89,6 +89,7 @@ impl Requests {
         time: UnixNanos,
         (config, drops): (&Config, &mut Drops),
     ) {
+        let protocol = metrics::family(protocol);
         let key = (protocol.name, route);
         if !self.outbound.contains_key(&key) && self.outbound.len() >= config.limits.destinations {
             drops.count(Dropped::Destinations, time);
@@ -143,6 +144,7 @@ impl Requests {
         time: UnixNanos,
         config: &Config,
     ) {
+        let protocol = metrics::family(protocol);
         let (_, counts) = self.inbound.entry(protocol.name).or_insert_with(|| (protocol, Counts::default()));
         counts.add(exchange, time, &config.histogram_bounds_ns);
     }

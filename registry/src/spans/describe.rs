@@ -38,9 +38,11 @@ pub(super) fn span(mut told: Told<'_>, kind: SpanKind, identity: Identity, confi
     }
     attributes.ends();
     let is_error = attributes.outcome();
+    // Of gRPC, which is named by its method.
+    let is_call = attributes.has("rpc.method");
     let all = attributes.all;
     let name = match told.protocol.system {
-        System::Http if !METHODS.contains(&&*details.name) => "HTTP".into(),
+        System::Http if !is_call && !METHODS.contains(&&*details.name) => "HTTP".into(),
         _ if details.name.is_empty() => told.protocol.name.into(),
         _ => details.name,
     };
@@ -195,6 +197,10 @@ impl Attributes<'_> {
                     let least = if self.told.own_side == Side::Server { 500 } else { 400 };
                     match code.filter(|code| *code >= least) {
                         Some(code) => code.to_string(),
+                        // A call of gRPC, or a stream that was reset: what HTTP says of it is no error.
+                        None if status.is_error && code.is_none_or(|code| code < 400) => {
+                            status.label.trim_start_matches("grpc:").to_owned()
+                        }
                         None => return false,
                     }
                 }

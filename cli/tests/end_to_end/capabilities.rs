@@ -21,7 +21,7 @@ const BPF: u64 = 1 << 39;
 const OTHERS: u64 = SYS_PTRACE | DAC_READ_SEARCH;
 
 /// What each thread holds, by the name of the thread: all threads that there are while nothing hangs.
-const THREADS: [(&str, u64); 22] = [
+const THREADS: [(&str, u64); 23] = [
     ("crio", 0),
     ("docker", 0),
     ("aftertrace", OTHERS),
@@ -43,6 +43,7 @@ const THREADS: [(&str, u64); 22] = [
     ("ping", NET_RAW | SYS_ADMIN | SYS_PTRACE),
     ("podman", 0),
     ("systemd", 0),
+    ("tls", OTHERS | SYS_ADMIN),
     ("trace-writer", 0),
 ];
 

@@ -79,12 +79,6 @@ impl TlsSource {
             Self { events: None, reports, collected: Vec::new(), is_ready: true, told: Vec::new() };
         match programs {
             Ok(programs) => {
-                // The way to deleted files is open to who may look into processes' checkpoints; older kernels ask for
-                // CAP_SYS_ADMIN instead, and for probes before 5.8, too.
-                let needs = OTHERS_PROCESSES
-                    | CapabilitySet::PERFMON
-                    | CapabilitySet::CHECKPOINT_RESTORE
-                    | CapabilitySet::SYS_ADMIN;
                 let mut worker = Worker {
                     roots,
                     programs,
@@ -93,7 +87,7 @@ impl TlsSource {
                     attached: BTreeMap::new(),
                     began: Instant::now(),
                 };
-                capabilities::spawn(SOURCE, needs, move || worker.run(&event_queue))?;
+                capabilities::spawn(SOURCE, OTHERS_PROCESSES | PROBES, move || worker.run(&event_queue))?;
                 source.events = Some(events);
                 source.is_ready = false;
                 source.told.push(status(SOURCE.to_owned(), ProbeState::Active, None));
@@ -176,6 +170,9 @@ fn process(pid: u32, start_ns: u64) -> Process {
 fn status(probe: String, state: ProbeState, reason: Option<String>) -> ProbeStatus {
     ProbeStatus { probe, state, reason }
 }
+
+/// The kernel lets nobody else make uprobes, with CAP_PERFMON neither. It opens the way to deleted files as well.
+const PROBES: CapabilitySet = CapabilitySet::SYS_ADMIN;
 
 struct Worker {
     roots: Roots,

@@ -41,7 +41,7 @@ fn a_known_protocol_is_kept_without_its_passwords() {
 fn what_is_encrypted_or_unknown_is_ignored() {
     let mut data = data(Payload::Head);
     assert!(data.row(call(true, 0, &[22, 3, 1, 0, 5, 1, 0, 0, 1, 3])).is_none());
-    assert_eq!(data.take_decisions().first().map(|decision| decision.keep), Some(Keep::Nothing));
+    assert_eq!(data.take_decisions().first().map(|decision| decision.keep), Some(Keep::Encrypted));
     assert!(data.row(call(false, 0, &[22, 3, 3, 0, 5, 2])).is_none(), "what was under way already");
 }
 

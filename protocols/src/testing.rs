@@ -249,7 +249,9 @@ fn is_part_of(seen: &Exchange, whole: &Exchange) -> bool {
         exchange.details.as_ref().map(|details| details.attributes.clone()).unwrap_or_default()
     };
     let all = attributes(whole);
-    name(whole).starts_with(name(seen))
+    // A statement of which not even the first word was kept.
+    let is_nameless = name(seen) == "query";
+    (is_nameless || name(whole).starts_with(name(seen)))
         && (seen.status == whole.status || seen.status == Status::UNKNOWN)
         && seen.ending == whole.ending
         && attributes(seen).iter().all(|(key, value)| {

@@ -7,6 +7,8 @@
 //! for long is given up), a byte with the length of a hole in units of 16 bytes, two with the number of bytes that
 //! follow, the lower first, and those.
 
+use std::sync::OnceLock;
+
 use crate::catalogue::ALL;
 use crate::testing::Turn;
 use crate::{Chunk, Conversation, Definition, Facts, PerSide, Redactor, Side};
@@ -24,6 +26,20 @@ const EXPIRE: u8 = 8;
 /// A connection holds at most so much, whatever comes: two streams' unread bytes, and requests that wait.
 const MAX_MEMORY_BYTES: usize = 8 << 20;
 
+/// The environment variable that names the one protocol that [`play`] is to play, whatever the input says.
+pub const ONLY: &str = "AFTERTRACE_FUZZ_PROTOCOL";
+
+/// What [`ONLY`] names.
+fn only() -> Option<&'static Definition> {
+    static ONE: OnceLock<Option<&'static Definition>> = OnceLock::new();
+    *ONE.get_or_init(|| {
+        let name = std::env::var(ONLY).ok()?;
+        let found = ALL.iter().copied().find(|one| one.name == name);
+        assert!(found.is_some(), "no protocol is called `{name}`");
+        found
+    })
+}
+
 /// Plays them.
 ///
 /// # Panics
@@ -32,6 +48,7 @@ pub fn play(input: &[u8]) {
     let Some(([flags, protocol], mut rest)) = input.split_first_chunk::<2>() else { return };
     let definition = usize::from(*protocol) % (ALL.len() + 1);
     let definition = definition.checked_sub(1).and_then(|place| ALL.get(place)).copied();
+    let definition = only().or(definition);
     let facts = Facts {
         is_from_start: flags & FROM_START != 0,
         wants_details: flags & DETAILS != 0,

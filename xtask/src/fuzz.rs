@@ -15,6 +15,9 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
                      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
                      -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1";
 
+/// As `aftertrace_protocols::fuzzing` reads it.
+const ONLY_PROTOCOL: &str = "AFTERTRACE_FUZZ_PROTOCOL";
+
 /// Which, and for how long.
 #[derive(Args)]
 #[command(
@@ -22,7 +25,7 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
                         that makes a target fail is written there too, and named."
 )]
 pub(crate) struct Options {
-    /// Names of targets; all when none is given.
+    /// Names of targets; all when none is given. `protocols:NAME` plays one protocol only, such as `protocols:http`.
     targets: Vec<String>,
     /// Seconds for each target.
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -37,7 +40,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let known = targets()?;
     for target in &options.targets {
         ensure!(
-            known.contains(target),
+            known.iter().any(|known| known == name(target)),
             "no fuzz target is called `{target}`; there are {}",
             known.join(", ")
         );
@@ -49,16 +52,24 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     host::run(build.env("CARGO_TARGET_DIR", &directory).env("RUSTFLAGS", FLAGS))?;
     let chosen = if options.targets.is_empty() { &known } else { &options.targets };
     for target in chosen {
-        let corpus = directory.join("fuzz-corpus").join(target);
+        let corpus = directory.join("fuzz-corpus").join(target.replace(':', "-"));
         fs::create_dir_all(&corpus)?;
-        let program = directory.join(STATIC_TARGET).join("release").join(target);
+        let program = directory.join(STATIC_TARGET).join("release").join(name(target));
         let mut command = std::process::Command::new(program);
+        if let Some((_, protocol)) = target.split_once(':') {
+            command.env(ONLY_PROTOCOL, protocol);
+        }
         command.arg(format!("-max_total_time={}", options.seconds));
         command.args(["-rss_limit_mb=1024", "-timeout=10", "-max_len=65536", "-print_final_stats=1"]);
         command.arg(format!("-artifact_prefix={}/failed-", corpus.display()));
         host::run(command.arg(&corpus))?;
     }
     Ok(())
+}
+
+/// Of `protocols:http`, `protocols`.
+fn name(target: &str) -> &str {
+    target.split(':').next().unwrap_or(target)
 }
 
 /// By the names of their files.

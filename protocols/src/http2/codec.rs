@@ -3,11 +3,12 @@
 //! A response ends with its stream. A frame whose head was not kept may have been one with fields, so the table of that
 //! side is forgotten, and reading goes on at the next call in which frames follow each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::fields::Header;
 use super::frame::{self, CONTINUATION, DATA, Frame, HEAD_BYTES, HEADERS, PREFACE, PUSH_PROMISE, RST_STREAM};
 use super::grpc;
+use super::head::Head;
 use super::hpack::Table;
 use crate::http::status_of_code;
 use crate::{Attribute, Begun, Codec, Key, PerSide, Progress, Request, Response, Side, Sink, Status, Stream};
@@ -16,6 +17,8 @@ use crate::{Attribute, Begun, Codec, Key, PerSide, Progress, Request, Response, 
 const MAX_BLOCK_BYTES: usize = 32 * 1024;
 /// Responses that are under way at a time.
 const MAX_OPEN: usize = 4096;
+/// Streams that were reset of which that is remembered.
+const MAX_GIVEN_UP: usize = 1024;
 /// Of a request's tag: it is a call of gRPC.
 const IS_GRPC: u64 = 1;
 /// As above: it may be one, since not all of its fields were read.
@@ -73,36 +76,10 @@ pub(super) struct Http2Codec {
     /// The client's preface was seen.
     is_from_start: bool,
     open: BTreeMap<u32, Open>,
+    /// Streams that were reset: what comes on them is of no request any more.
+    given_up: BTreeSet<u32>,
     /// Of the latest request.
     last_stream: u32,
-}
-
-/// What the fields of a head say.
-#[derive(Debug, Default)]
-struct Head {
-    values: Vec<(Header, Vec<u8>)>,
-    has_pseudo: bool,
-    has_unknown: bool,
-    is_whole: bool,
-}
-
-impl Head {
-    fn get(&self, header: Header) -> &[u8] {
-        let found = self.values.iter().find(|(name, _)| *name == header);
-        found.map(|(_, value)| value.as_slice()).unwrap_or_default()
-    }
-
-    /// Whether the message is one of gRPC; none when the field that says so may not have been read.
-    fn is_grpc(&self) -> Option<bool> {
-        let is_grpc = self.get(Header::ContentType).starts_with(b"application/grpc");
-        // Calls are posted.
-        let is_other = !matches!(self.get(Header::Method), b"" | b"POST");
-        (is_grpc || is_other || (self.is_whole && !self.has_unknown)).then_some(is_grpc)
-    }
-
-    fn number<T: std::str::FromStr>(&self, header: Header) -> Option<T> {
-        std::str::from_utf8(self.get(header)).ok()?.parse().ok()
-    }
 }
 
 impl Codec for Http2Codec {
@@ -149,6 +126,7 @@ impl Codec for Http2Codec {
         of_side(&self.sides.client)
             + of_side(&self.sides.server)
             + self.open.len() * size_of::<(u32, Open)>() * 2
+            + self.given_up.len() * size_of::<u32>() * 2
     }
 }
 
@@ -352,11 +330,17 @@ impl Http2Codec {
             // It announces the response.
             return;
         }
-        if sink.pending(Key::Id(block.stream.into())).is_none() && !self.open.contains_key(&block.stream) {
-            return;
+        let is_waited_for = sink.pending(Key::Id(block.stream.into())).is_some();
+        if !is_waited_for && !self.open.contains_key(&block.stream) {
+            // Of a request that was given up it was on its way already; of trailers the head was missed.
+            if self.given_up.contains(&block.stream) || !head.has_pseudo {
+                return;
+            }
         }
-        if self.open.len() >= MAX_OPEN {
-            self.open.pop_first();
+        if self.open.len() >= MAX_OPEN
+            && let Some((id, open)) = self.open.pop_first()
+        {
+            respond(id, &open, open.last_ns, sink);
         }
         let open = self
             .open
@@ -385,6 +369,10 @@ impl Http2Codec {
     fn reset(&mut self, id: u32, is_error: bool, last_ns: u64, sink: &mut dyn Sink) {
         let open = self.open.remove(&id);
         let key = Key::Id(id.into());
+        self.given_up.insert(id);
+        if self.given_up.len() > MAX_GIVEN_UP {
+            self.given_up.pop_first();
+        }
         if sink.pending(key).is_none() {
             return;
         }

@@ -8,6 +8,7 @@ mod codec;
 mod fields;
 mod frame;
 mod grpc;
+mod head;
 mod hpack;
 mod huffman;
 mod redactor;

@@ -71,6 +71,10 @@ impl Direction {
             let taken = match self.next {
                 Next::Preface => {
                     let (taken, is_all) = self.collect(rest, PREFACE.len());
+                    if !PREFACE.starts_with(&self.head) {
+                        self.lose();
+                        return blanked + blank(rest);
+                    }
                     if is_all {
                         self.head.clear();
                         self.next = Next::Head;

@@ -74,6 +74,18 @@ fn some_requests() -> Vec<Turn> {
 }
 
 #[test]
+fn a_response_to_nothing_is_counted_and_one_that_was_reset_is_not() {
+    let dialogue = vec![
+        client([preface(), get(1, "/a", b""), get(3, "/b", b"")].concat()),
+        server([settings(), answer(1, 0x88, b"ok"), answer(9, 0x88, b"who asked?")].concat()),
+        client(frame(3, 0, 3, &[0, 0, 0, 8])),
+        server(answer(3, 0x88, b"too late")),
+    ];
+    let told = told(&DEFINITION, &dialogue);
+    assert_eq!(told.unpaired.responses, 1, "{:?}", told.unpaired);
+}
+
+#[test]
 fn streams_are_answered_in_any_order_and_end_with_their_last_byte() {
     let dialogue = some_requests();
     assert_eq!(

@@ -14,7 +14,7 @@ pub const ACCOUNTS: [&str; 16] = [
     "syscalls:accept",
     "sock:inet_sock_set_state",
     "tcp:tcp_retransmit_skb",
-    "raw_syscalls:sys_exit",
+    "socket_data",
     "tls",
     "scan",
     "sweep",

@@ -40,6 +40,7 @@ enum {
 };
 enum { ENOENT = 2, E2BIG = 7 };
 
+struct pt_regs;
 struct seq_file;
 struct task_struct;
 struct tcp_sock;
@@ -63,6 +64,8 @@ static u64 (*const bpf_ringbuf_query)(void *ring, u64 flags) = (void *)134;
 static struct tcp_sock *(*const bpf_skc_to_tcp_sock)(void *sk) = (void *)137;
 // Since 5.11; not to be called when `typed_current_task` is 0.
 static struct task_struct *(*const bpf_get_current_task_btf)(void) = (void *)158;
+// Since 5.15; as a task's.
+static struct pt_regs *(*const bpf_task_pt_regs)(struct task_struct *task) = (void *)175;
 
 // Whether the kernel has bpf_rdonly_cast(), as those since 6.2 do.
 const volatile u32 can_cast = 0;

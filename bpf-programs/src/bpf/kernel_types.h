@@ -150,6 +150,7 @@ struct thread_info {
 
 struct task_struct {
 	struct thread_info thread_info;
+	u32 flags;
 	u32 pid;
 	u32 tgid;
 	int exit_code;

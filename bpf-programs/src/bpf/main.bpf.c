@@ -6,7 +6,9 @@
 #include "file.bpf.h"
 #include "tcp.bpf.h"
 #include "tcp_calls.bpf.h"
-#include "data.bpf.h"
+#include "data_exits.bpf.h"
+#include "data_sockets.bpf.h"
+#include "decide.bpf.h"
 #include "tls.bpf.h"
 #include "snapshot.bpf.h"
 

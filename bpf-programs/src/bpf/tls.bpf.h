@@ -3,7 +3,7 @@
 // plaintext. Not at returns by the kernel's way, which exchanges the return address on the stack. User space finds the
 // places, and attaches; the arguments are where x86-64 has them, and for Go where Go has them.
 #pragma once
-#include "data.bpf.h"
+#include "data.h"
 #include "tls.h"
 
 // As the kernel keeps the registers of an interrupted program.

@@ -68,7 +68,7 @@ pub(crate) struct CaptureArgs {
     /// Bytes of each call that are kept, 4096 at most: more of long statements and headers, or a smaller trace.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..=4096))]
     pub(crate) payload_bytes: u32,
-    /// Size of the kernel ring buffer for these bytes. Raise it when the report shows that raw_syscalls:sys_exit lost
+    /// Size of the kernel ring buffer for these bytes. Raise it when the report shows that socket_data lost
     /// some with cause ring_full.
     #[arg(long, value_name = "SIZE", default_value = "16MiB")]
     pub(crate) data_ring_size: bytesize::ByteSize,

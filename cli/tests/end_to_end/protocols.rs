@@ -182,7 +182,7 @@ read -r answer <&3",
         record_script(&script.replace("$DIRECTORY/secret", "/dev/null || secret=x"), &["--payload", "off"]);
     assert_eq!(off.number("SELECT count(*) FROM socket_data"), 0);
     assert_eq!(
-        off.sql("SELECT state FROM probes WHERE probe = 'raw_syscalls:sys_exit'")[0]["state"].as_str(),
+        off.sql("SELECT state FROM probes WHERE probe = 'sock:sock_send_length'")[0]["state"].as_str(),
         Some("off")
     );
 }

@@ -6,11 +6,13 @@ use aya::programs::{BtfTracePoint, Iter, Program, ProgramError, RawTracePoint, T
 use aya::{Btf, Ebpf};
 
 use super::error::chain;
-use super::probes::{DATA, DECIDE, Hook, PROBES, Probe, SCAN, SWEEP};
-use super::{Kernel, syscall};
+use super::probes::{DECIDE, Data, Hook, PROBES, Probe, SCAN, SWEEP};
+use super::{Kernel, preflight, syscall};
 
 /// Why a probe is not attached that nobody asked for.
-pub const NOT_ASKED_FOR: &str = "switched off";
+const NOT_ASKED_FOR: &str = "switched off";
+/// Why one is not that another one does the work of.
+const NOT_NEEDED: &str = "not needed on this kernel";
 
 /// Whether a probe gives data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,13 @@ pub struct ProbeStatus {
     pub attached: bool,
     /// Why it is not: the kernel's words.
     pub reason: Option<String>,
+}
+
+impl ProbeStatus {
+    /// Whether it is not attached since nothing wants it.
+    pub fn is_off(&self) -> bool {
+        matches!(self.reason.as_deref(), Some(NOT_ASKED_FOR | NOT_NEEDED))
+    }
 }
 
 /// An attached program; dropping it detaches.
@@ -34,10 +43,17 @@ pub(super) enum Link {
 
 impl Kernel {
     /// Hands every program to the verifier, and remembers those that it rejects.
-    pub(super) fn load_programs(&mut self, btf: &Btf, has_data: bool) {
+    pub(super) fn load_programs(&mut self, btf: &Btf, has_data: bool, data_at_exits: bool) {
+        let is_told = !data_at_exits && preflight::kernel_has_name(Data::SIGN);
+        let way = if is_told { Data::AtSockets } else { Data::AtExits };
         for probe in &PROBES {
-            if probe.name == DATA && !has_data {
-                self.remember(probe.name, Err(NOT_ASKED_FOR.to_owned()));
+            let unwanted = match probe.of {
+                Some(_) if !has_data => Some(NOT_ASKED_FOR),
+                Some(of) if of != way => Some(NOT_NEEDED),
+                _ => None,
+            };
+            if let Some(reason) = unwanted {
+                self.remember(probe.name, Err(reason.to_owned()));
                 continue;
             }
             let loaded = match probe.hook {

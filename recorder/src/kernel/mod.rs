@@ -31,7 +31,7 @@ use aya_obj::btf::BtfKind;
 
 pub use accounts::{LedgerRow, ProgramCost};
 pub use aftertrace_bpf_programs::wire::Record;
-pub use attach::{NOT_ASKED_FOR, ProbeStatus};
+pub use attach::ProbeStatus;
 pub use data::{Decision, Keep};
 pub use error::KernelError;
 pub use preflight::missing_capabilities;
@@ -62,6 +62,8 @@ pub struct KernelConfig {
     /// Size of each ring for what applications send and receive, bytes: a power of two, 4,096 at least. None when that
     /// is not to be looked at.
     pub data_ring_bytes: Option<u32>,
+    /// Whether that is looked at when system calls end, also where the kernel tells of it at sockets.
+    pub data_at_exits: bool,
     /// What is kept of a call's bytes as long as nobody has decided on its connection, 4,096 at most.
     pub first_kept_bytes: u32,
     /// Most sockets that are followed at a time.
@@ -82,6 +84,7 @@ impl Default for KernelConfig {
             connection_ring_bytes: 8 << 20,
             connection_rings: u32::try_from(cpus.div_ceil(16)).unwrap_or(1).clamp(1, 4),
             data_ring_bytes: Some(16 << 20),
+            data_at_exits: false,
             first_kept_bytes: 1024,
             max_connections: 65_536,
             max_traced: 65_536,
@@ -166,7 +169,7 @@ impl Kernel {
             map_bytes,
             _costs: costs,
         };
-        kernel.load_programs(&btf, config.data_ring_bytes.is_some());
+        kernel.load_programs(&btf, config.data_ring_bytes.is_some(), config.data_at_exits);
         drop(btf);
         memory::return_freed();
         Ok(kernel)
@@ -184,7 +187,7 @@ fn create_maps(config: &KernelConfig, btf: &Btf) -> Result<Ebpf, KernelError> {
     loader.btf(Some(btf));
     let filter_enabled = u32::from(config.filter_enabled);
     let excluded = config.excluded_pid.unwrap_or(0);
-    let typed_current_task = u32::from(preflight::kernel_has_function("bpf_get_current_task_btf"));
+    let typed_current_task = u32::from(preflight::kernel_has_name("bpf_get_current_task_btf"));
     let cast_function = btf.id_by_type_name_kind("bpf_rdonly_cast", BtfKind::Func).ok();
     let can_cast = u32::from(cast_function.is_some());
     loader.override_global("can_cast", &can_cast, true);

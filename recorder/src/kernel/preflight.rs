@@ -51,8 +51,8 @@ fn missing_from(effective: u64) -> Vec<&'static str> {
     NEEDED.iter().filter(|(number, _)| effective & 1 << number == 0).map(|(_, name)| *name).collect()
 }
 
-/// Whether the kernel's BTF names this function. Names in it end with a NUL.
-pub(super) fn kernel_has_function(name: &str) -> bool {
+/// Whether the kernel's BTF has this name, of a function or a type. Names in it end with a NUL.
+pub(super) fn kernel_has_name(name: &str) -> bool {
     let types = fs::read(BTF).unwrap_or_default();
     let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
     types.windows(wanted.len()).any(|window| window == wanted)

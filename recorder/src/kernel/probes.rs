@@ -22,22 +22,44 @@ pub(super) struct Probe {
     pub(super) hook: Hook,
     /// The name of a probe without which this one would only leave litter: a system call's exit for its enter.
     pub(super) needs: Option<&'static str>,
+    /// What it is for, when it is not always wanted.
+    pub(super) of: Option<Data>,
 }
 
+/// Which of two ways to what applications send and receive a probe belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Data {
+    /// The kernel tells of it at the socket: since 6.3.
+    AtSockets,
+    /// Otherwise: at the exit of every system call.
+    AtExits,
+}
+
+impl Data {
+    /// The name in the kernel's types that is there when sockets tell.
+    pub(super) const SIGN: &str = "btf_trace_sock_send_length";
+
+    const fn probe(self, mut probe: Probe) -> Probe {
+        probe.needs = Some(SOCKETS);
+        probe.of = Some(self);
+        probe
+    }
+}
+
+/// What makes connections known.
+const SOCKETS: &str = "sock:inet_sock_set_state";
+
 const fn typed(name: &'static str, program: &'static str) -> Probe {
-    Probe { name, program, hook: Hook::Typed(program), needs: None }
+    Probe { name, program, hook: Hook::Typed(program), needs: None, of: None }
 }
 
 const fn syscall(name: &'static str, program: &'static str, needs: Option<&'static str>) -> Probe {
-    Probe { name, program, hook: Hook::Classic("syscalls", program), needs }
+    Probe { name, program, hook: Hook::Classic("syscalls", program), needs, of: None }
 }
-
-/// What applications send and receive.
-pub(super) const DATA: &str = "raw_syscalls:sys_exit";
 
 /// In the order in which they are attached; detached in reverse. Exits come before their enters, so that no call is
 /// half seen; state that later events refer to comes before them.
-pub(super) const PROBES: [Probe; 22] = [
+pub(super) const PROBES: [Probe; 29] = [
     typed("cgroup:cgroup_mkdir", "cgroup_mkdir"),
     typed("cgroup:cgroup_rmdir", "cgroup_rmdir"),
     typed("cgroup:cgroup_attach_task", "cgroup_attach_task"),
@@ -49,19 +71,22 @@ pub(super) const PROBES: [Probe; 22] = [
         program: "mark_victim",
         hook: Hook::Classic("oom", "mark_victim"),
         needs: None,
+        of: None,
     },
-    typed("sock:inet_sock_set_state", "inet_sock_set_state"),
+    typed(SOCKETS, "inet_sock_set_state"),
     typed("tcp:tcp_retransmit_skb", "tcp_retransmit_skb"),
     syscall("syscalls:sys_exit_connect", "sys_exit_connect", None),
     syscall("syscalls:sys_enter_connect", "sys_enter_connect", Some("syscalls:sys_exit_connect")),
-    syscall("syscalls:sys_exit_accept", "sys_exit_accept", Some("sock:inet_sock_set_state")),
-    syscall("syscalls:sys_exit_accept4", "sys_exit_accept4", Some("sock:inet_sock_set_state")),
-    Probe {
-        name: DATA,
-        program: "sys_exit",
-        hook: Hook::Typed("sys_exit"),
-        needs: Some("sock:inet_sock_set_state"),
-    },
+    syscall("syscalls:sys_exit_accept", "sys_exit_accept", Some(SOCKETS)),
+    syscall("syscalls:sys_exit_accept4", "sys_exit_accept4", Some(SOCKETS)),
+    Data::AtExits.probe(typed("raw_syscalls:sys_exit", "sys_exit")),
+    Data::AtSockets.probe(typed("sock:sock_send_length", "sock_send_length")),
+    Data::AtSockets.probe(typed("sock:sock_recv_length", "sock_recv_length")),
+    Data::AtSockets.probe(syscall("syscalls:sys_exit_sendmmsg", "sys_exit_sendmmsg", None)),
+    Data::AtSockets.probe(syscall("syscalls:sys_exit_recvmmsg", "sys_exit_recvmmsg", None)),
+    Data::AtSockets.probe(syscall("syscalls:sys_exit_splice", "sys_exit_splice", None)),
+    Data::AtSockets.probe(syscall("syscalls:sys_exit_recvfrom", "sys_exit_recvfrom", None)),
+    Data::AtSockets.probe(syscall("syscalls:sys_exit_recvmsg", "sys_exit_recvmsg", None)),
     syscall("syscalls:sys_exit_open", "sys_exit_open", None),
     syscall("syscalls:sys_enter_open", "sys_enter_open", Some("syscalls:sys_exit_open")),
     syscall("syscalls:sys_exit_creat", "sys_exit_creat", None),

@@ -60,9 +60,8 @@ fn many(socket: &TcpStream, buffers: &mut [&mut [u8]], sends: bool) -> Vec<u32> 
     messages.iter().map(|message| message.msg_len).collect()
 }
 
-#[test]
-fn every_call_that_moves_bytes_is_told_with_its_place_in_the_stream() {
-    let Some(mut recording) = Recording::begin() else { return };
+fn every_call_that_moves_bytes_is_told_with_its_place_in_the_stream(config: KernelConfig) {
+    let Some(mut recording) = Recording::begin_with(&config) else { return };
     let (mut client, mut server) = pair();
     let mut buffer = [0; 64];
 
@@ -88,9 +87,8 @@ fn every_call_that_moves_bytes_is_told_with_its_place_in_the_stream() {
     assert!(seen.data.iter().all(|(record, _)| u16::from(record.flags) & flags::FROM_START != 0));
 }
 
-#[test]
-fn the_end_of_a_stream_that_is_read_with_its_last_bytes_is_none_of_them() {
-    let Some(mut recording) = Recording::begin() else { return };
+fn the_end_of_a_stream_that_is_read_with_its_last_bytes_is_none_of_them(config: KernelConfig) {
+    let Some(mut recording) = Recording::begin_with(&config) else { return };
     let (mut client, mut server) = pair();
     client.write_all(b"first").unwrap();
     client.write_all(b"last").unwrap();
@@ -102,9 +100,8 @@ fn the_end_of_a_stream_that_is_read_with_its_last_bytes_is_none_of_them() {
     assert_eq!(calls(&seen, false, false), [call(0, b"first"), call(5, b"last")]);
 }
 
-#[test]
-fn what_sendfile_and_splice_move_has_a_size_and_no_bytes() {
-    let Some(mut recording) = Recording::begin() else { return };
+fn what_sendfile_and_splice_move_has_a_size_and_no_bytes(config: KernelConfig) {
+    let Some(mut recording) = Recording::begin_with(&config) else { return };
     let (client, mut server) = pair();
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&[7; 5000]).unwrap();
@@ -124,9 +121,8 @@ fn what_sendfile_and_splice_move_has_a_size_and_no_bytes() {
     assert_eq!(calls(&seen, true, true), [(0, 5000, Vec::new()), (5000, 14, Vec::new())]);
 }
 
-#[test]
-fn of_a_long_call_the_head_is_kept() {
-    let config = KernelConfig { first_kept_bytes: 10, ..config() };
+fn of_a_long_call_the_head_is_kept(config: KernelConfig) {
+    let config = KernelConfig { first_kept_bytes: 10, ..config };
     let Some(mut recording) = Recording::begin_with(&config) else { return };
     let (mut client, _server) = pair();
     client.write_all(b"0123456789abcdef").unwrap();
@@ -136,9 +132,8 @@ fn of_a_long_call_the_head_is_kept() {
     assert_eq!(calls(&seen, true, true), [(0, 16, b"0123456789".to_vec()), (16, 16, b"0123456789".to_vec())]);
 }
 
-#[test]
-fn a_decision_changes_what_is_kept_of_its_connection_only() {
-    let Some(mut recording) = Recording::begin() else { return };
+fn a_decision_changes_what_is_kept_of_its_connection_only(config: KernelConfig) {
+    let Some(mut recording) = Recording::begin_with(&config) else { return };
     let (mut client, mut server) = pair();
     client.write_all(b"first").unwrap();
     server.read_exact(&mut [0; 5]).unwrap();
@@ -162,12 +157,11 @@ fn a_decision_changes_what_is_kept_of_its_connection_only() {
     assert_eq!(calls(&seen, false, false), [call(0, b"first"), (5, 6, b"sec".to_vec())]);
 }
 
-#[test]
-fn a_connection_that_was_there_before_has_places_that_follow_each_other() {
+fn a_connection_that_was_there_before_has_places_that_follow_each_other(config: KernelConfig) {
     let (mut client, mut server) = pair();
     client.write_all(b"unseen").unwrap();
     server.read_exact(&mut [0; 6]).unwrap();
-    let Some(mut recording) = Recording::begin() else { return };
+    let Some(mut recording) = Recording::begin_with(&config) else { return };
     let mut found = Seen::default();
     recording.kernel.scan(|record| found.add(record)).unwrap();
     client.write_all(b"seen").unwrap();
@@ -178,9 +172,8 @@ fn a_connection_that_was_there_before_has_places_that_follow_each_other() {
     assert_eq!(u16::from(records[0].flags) & flags::FROM_START, 0);
 }
 
-#[test]
-fn datagrams_of_name_services_are_told_with_their_peers_and_others_are_not() {
-    let Some(mut recording) = Recording::begin() else { return };
+fn datagrams_of_name_services_are_told_with_their_peers_and_others_are_not(config: KernelConfig) {
+    let Some(mut recording) = Recording::begin_with(&config) else { return };
     let Ok(server) = UdpSocket::bind("127.77.0.1:53") else {
         panic!("port 53 of 127.77.0.1 is taken");
     };
@@ -213,4 +206,32 @@ fn datagrams_of_name_services_are_told_with_their_peers_and_others_are_not() {
             (false, port, 53, 1, b"answer"),
         ]
     );
+}
+
+/// Tests of both ways to what is sent and received: where the kernel tells of sockets, and where it does not.
+macro_rules! both_ways {
+    ($($name:ident,)*) => {
+        mod at_sockets {
+            $(#[test]
+            fn $name() {
+                super::$name(super::config());
+            })*
+        }
+        mod at_exits {
+            $(#[test]
+            fn $name() {
+                super::$name(super::KernelConfig { data_at_exits: true, ..super::config() });
+            })*
+        }
+    };
+}
+
+both_ways! {
+    every_call_that_moves_bytes_is_told_with_its_place_in_the_stream,
+    the_end_of_a_stream_that_is_read_with_its_last_bytes_is_none_of_them,
+    what_sendfile_and_splice_move_has_a_size_and_no_bytes,
+    of_a_long_call_the_head_is_kept,
+    a_decision_changes_what_is_kept_of_its_connection_only,
+    a_connection_that_was_there_before_has_places_that_follow_each_other,
+    datagrams_of_name_services_are_told_with_their_peers_and_others_are_not,
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-// What applications send and receive on sockets: the head of what each system call moved, its size and its place in
-// the stream. One program at the exit of every system call: the saved registers still have the arguments, and the
-// result tells how much was really moved. The descriptor is walked to its socket each time, which is loads where the
-// kernel can cast; so nothing is remembered that a close, dup or exec would make wrong.
+// What applications send and receive on sockets, as a record: the head of what a system call moved, its size and its
+// place in the stream. Who finds the socket and the call is elsewhere.
 #pragma once
 #include "sockets.h"
 #include "tls.h"
@@ -32,6 +30,9 @@ const volatile u32 first_kept_bytes = 1024;
 #define TS_COMPAT 2
 #define MSG_PEEK 2
 #define MSG_TRUNC 0x20
+#define MSG_ERRQUEUE 0x2000
+// Calls with these take nothing out of the stream.
+#define MSG_LOOKS (MSG_PEEK | MSG_ERRQUEUE)
 // Parts of a message, and messages of a call, that are looked at.
 #define MAX_VECTORS 8
 #define MAX_MESSAGES 16
@@ -124,35 +125,53 @@ INLINE void ship(struct ledger_row *row, struct data_record *record, u32 kept)
 	submit_data(row, record, length);
 }
 
-// On a followed connection. Positions are those after the call; the caller may have moved on, but not another one's bytes
-// to this place.
-INLINE void stream_data(struct sock *sk, struct moved *moved)
+// What is wanted of a call on this socket.
+struct wanted {
+	struct connection *connection;
+	struct ledger_row *row;
+	u32 keep; // bytes
+};
+
+// False when it is not on a followed connection or nothing of it is kept. Counts it.
+INLINE bool is_wanted(struct wanted *wanted, struct sock *sk, u8 direction)
 {
 	u64 sock = (u64)sk;
 	struct connection *connection = bpf_map_lookup_elem(&connections, &sock);
-	struct tcp_sock *tcp = (struct tcp_sock *)sk;
-	struct data_record *record;
 	struct ledger_row *row;
-	u32 zero = 0, end, keep, kept;
+	u32 keep;
 
 	if (!connection || connection->phase == PHASE_LISTENING)
-		return;
+		return false;
 	row = account(ACCOUNT_DATA);
 	if (!row)
-		return;
+		return false;
 	COUNT(row, seen);
 	keep = connection->keep;
 	if (connection->is_encrypted || (keep == KEEP_UNDECIDED && !(connection->flags & FLAG_FROM_START)))
-		encrypted_moved(sock, connection, moved->direction, false);
+		encrypted_moved(sock, connection, direction, false);
 	// What is said inside TLS is told by the probes that see it.
 	if (keep == KEEP_NOTHING || connection->tls_session) {
 		COUNT(row, filtered);
-		return;
+		return false;
 	}
-	keep = keep == KEEP_UNDECIDED ? first_kept_bytes : keep - KEEP_SIZES;
+	wanted->connection = connection;
+	wanted->row = row;
+	wanted->keep = keep == KEEP_UNDECIDED ? first_kept_bytes : keep - KEEP_SIZES;
+	return true;
+}
+
+// Positions are those after the call; the caller may have moved on, but not another one's bytes to this place.
+INLINE void stream_data(struct sock *sk, struct wanted *wanted, struct moved *moved)
+{
+	struct connection *connection = wanted->connection;
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	struct data_record *record;
+	u32 zero = 0, end, kept;
+	u64 sock = (u64)sk;
+
 	record = bpf_map_lookup_elem(&data_scratch, &zero);
 	if (!record) {
-		COUNT(row, filtered);
+		COUNT(wanted->row, filtered);
 		return;
 	}
 	if (moved->direction & FLAG_SENT) {
@@ -171,14 +190,14 @@ INLINE void stream_data(struct sock *sk, struct moved *moved)
 	record->flags = moved->direction | (connection->flags & FLAG_FROM_START);
 	record->reserved = 0;
 	fill_header(&record->header, RECORD_DATA, ACCOUNT_DATA, 0, bpf_ktime_get_boot_ns());
-	kept = copy_head(record->bytes, moved, keep);
+	kept = copy_head(record->bytes, moved, wanted->keep);
 	// Some protocols turn to TLS after a few words of their own.
 	if (!connection->is_encrypted && record->position < TURNS_BYTES &&
 	    is_client_hello((const u8 *)record->bytes, kept, record->size, record->position)) {
 		connection->is_encrypted = 1;
 		encrypted_moved(sock, connection, moved->direction, true);
 	}
-	ship(row, record, kept);
+	ship(wanted->row, record, kept);
 }
 
 // Ports of name services: only their datagrams are looked at.
@@ -248,219 +267,71 @@ INLINE void datagram(struct sock *sk, struct moved *moved, u64 name, u32 pid)
 	submit_data(row, record, length);
 }
 
-// A call that moved bytes, for `on_socket`: it has few arguments.
+// A call that moved bytes.
 struct call {
 	struct moved moved;
 	u64 name; // address of the peer's, of datagrams
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct call);
-} call_scratch SEC(".maps");
-
-// Takes the call of this CPU to its socket. A function that the verifier looks at by itself, once: it is long, and called
-// from several places and in a loop.
-__attribute__((noinline)) int on_socket(u32 fd, u32 pid)
+// Where a call has what it moves, by the registers that it was made with. What it moves nowhere stays zero.
+INLINE void describe(struct call *call, u8 role, struct pt_regs *registers)
 {
-	u32 zero = 0;
-	struct call *call = bpf_map_lookup_elem(&call_scratch, &zero);
-	struct file *file = current_file(fd);
-	struct socket *socket = file ? file_socket(file) : NULL;
-	struct sock *sk = socket ? READ(socket, sk) : NULL;
-	u16 family, protocol;
-
-	if (!sk || !call)
-		return 0;
-	family = READ(sk, __sk_common.skc_family);
-	if (family != AF_INET && family != AF_INET6)
-		return 0;
-	protocol = READ(sk, sk_protocol);
-	if (protocol == IPPROTO_TCP)
-		stream_data(sk, &call->moved);
-	else if (protocol == IPPROTO_UDP)
-		datagram(sk, &call->moved, call->name, pid);
-	return 0;
-}
-
-INLINE void messages(struct call *call, u32 fd, u64 list, s64 count, u8 direction, u32 pid)
-{
-	u32 behind = 0;
-
-	if (count > MAX_MESSAGES)
-		return; // which leaves a gap in the stream
-	for (u32 i = 0; i < MAX_MESSAGES && i < count; i++) {
-		u32 size = 0;
-
-		bpf_probe_read_user(&size, sizeof(size),
-				    (void *)(list + i * sizeof(struct user_messages) +
-					     offsetof(struct user_messages, moved_bytes)));
-		behind += size;
-	}
-	for (u32 i = 0; i < MAX_MESSAGES && i < count; i++) {
-		struct user_messages one;
-
-		if (bpf_probe_read_user(&one, sizeof(one), (void *)(list + i * sizeof(one))))
-			return;
-		behind -= one.moved_bytes;
-		call->moved.buffer = 0;
-		call->moved.vectors = one.message.vectors;
-		call->moved.vector_count = one.message.vector_count;
-		call->moved.size = one.moved_bytes;
-		call->moved.behind = behind;
-		call->moved.direction = direction;
-		call->name = one.message.name;
-		on_socket(fd, pid);
-	}
-}
-
-// Whether it is a system call of a 32-bit program: those have other numbers, and are not looked at.
-INLINE bool is_compatible_call(void)
-{
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-
-	return core_field_exists(task, thread_info.status) && (READ(task, thread_info.status) & TS_COMPAT);
-}
-
-SEC("tp_btf/sys_exit") int sys_exit(u64 *context)
-{
-	struct pt_regs *registers = (void *)context[0];
-	u64 number = LOAD(registers, orig_ax), second, third, flags;
-	s64 result = context[1];
 	struct user_message message;
-	struct call *call;
-	u32 fd, pid, zero = 0;
-	u8 role;
+	u64 second = LOAD(registers, si), name;
 
-	if (result <= 0 || number >= SYSCALLS)
-		return 0;
-	role = data_roles[number];
-	if (likely(role == ROLE_NONE))
-		return 0;
-	pid = bpf_get_current_pid_tgid() >> 32;
-	if (!is_traced(pid) || is_compatible_call())
-		return 0;
-	call = bpf_map_lookup_elem(&call_scratch, &zero);
-	if (!call)
-		return 0;
-	fd = LOAD(registers, di);
-	second = LOAD(registers, si);
-	third = LOAD(registers, dx);
-	flags = LOAD(registers, r10);
-	call->moved.buffer = second;
+	call->moved.buffer = 0;
 	call->moved.vectors = 0;
 	call->moved.vector_count = 0;
-	call->moved.size = result;
-	call->moved.behind = 0;
-	call->moved.direction = 0;
 	call->name = 0;
 	switch (role) {
 	case ROLE_WRITE:
-	case ROLE_SENDTO:
-		call->moved.direction = FLAG_SENT;
-		if (role == ROLE_SENDTO)
-			call->name = LOAD(registers, r8);
+	case ROLE_READ:
+		call->moved.buffer = second;
 		break;
-	case ROLE_RECEIVE:
-		if (flags & MSG_PEEK)
-			return 0;
-		if (flags & MSG_TRUNC)
-			call->moved.buffer = 0;
+	case ROLE_SENDTO:
+		call->moved.buffer = second;
 		call->name = LOAD(registers, r8);
 		break;
-	case ROLE_READ:
+	case ROLE_RECEIVE:
+		if (!(LOAD(registers, r10) & MSG_TRUNC))
+			call->moved.buffer = second;
+		call->name = LOAD(registers, r8);
 		break;
 	case ROLE_WRITEV:
 	case ROLE_READV:
-		call->moved.direction = role == ROLE_WRITEV ? FLAG_SENT : 0;
-		call->moved.buffer = 0;
 		call->moved.vectors = second;
-		call->moved.vector_count = third;
+		call->moved.vector_count = LOAD(registers, dx);
 		break;
 	case ROLE_SENDMSG:
 	case ROLE_RECVMSG:
-		if (role == ROLE_RECVMSG && (third & MSG_PEEK))
-			return 0;
 		if (bpf_probe_read_user(&message, sizeof(message), (void *)second))
-			return 0;
-		call->moved.direction = role == ROLE_SENDMSG ? FLAG_SENT : 0;
-		call->moved.buffer = 0;
+			break;
 		call->moved.vectors = message.vectors;
 		call->moved.vector_count = message.vector_count;
-		call->name = message.name;
+		name = message.name;
+		// Not one load for a register and for this: the verifier does not take it.
+		barrier_var(name);
+		call->name = name;
 		break;
-	case ROLE_SENDMMSG:
-		messages(call, fd, second, result, FLAG_SENT, pid);
-		return 0;
-	case ROLE_RECVMMSG:
-		if (!(flags & MSG_PEEK))
-			messages(call, fd, second, result, 0, pid);
-		return 0;
-	case ROLE_SENDFILE:
-		call->moved.direction = FLAG_SENT;
-		call->moved.buffer = 0;
-		break;
-	case ROLE_SPLICE:
-		call->moved.buffer = 0;
-		on_socket(fd, pid);
-		call->moved.direction = FLAG_SENT;
-		fd = third;
-		break;
-	default:
-		return 0;
 	}
-	on_socket(fd, pid);
+}
+
+INLINE u8 direction_of(u8 role)
+{
+	switch (role) {
+	case ROLE_WRITE:
+	case ROLE_SENDTO:
+	case ROLE_WRITEV:
+	case ROLE_SENDMSG:
+	case ROLE_SENDMMSG:
+	case ROLE_SENDFILE:
+		return FLAG_SENT;
+	}
 	return 0;
 }
 
-#define DECISION_BATCH 256
-
-// In decisions, beside what is kept: it is about what is said inside TLS; the connection is encrypted.
-#define KEEP_OF_PLAINTEXT (1ull << 32)
-#define KEEP_ENCRYPTED (1ull << 33)
-
-struct decision {
-	u64 sock;
-	u64 connection_id;
-	u64 keep;
-};
-
-struct decisions {
-	struct decision entries[DECISION_BATCH];
-	u64 count;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct decisions);
-} decisions_in SEC(".maps");
-
-// Run by user space: sets what is kept of connections from now on. In the kernel, since the entries are its own to write.
-SEC("raw_tp/decide") int decide(void *context)
+// Whether it is a system call of a 32-bit program: those have other numbers, and are not looked at.
+INLINE bool is_compatible_call(struct task_struct *task)
 {
-	u32 zero = 0;
-	struct decisions *input = bpf_map_lookup_elem(&decisions_in, &zero);
-
-	if (!input)
-		return 0;
-	for (u32 i = 0; i < DECISION_BATCH; i++) {
-		struct connection *connection;
-
-		if (i >= input->count)
-			break;
-		connection = bpf_map_lookup_elem(&connections, &input->entries[i].sock);
-		if (!connection || connection->id != input->entries[i].connection_id)
-			continue;
-		if (input->entries[i].keep & KEEP_OF_PLAINTEXT)
-			connection->plain_keep = input->entries[i].keep;
-		else
-			connection->keep = input->entries[i].keep;
-		if (input->entries[i].keep & KEEP_ENCRYPTED)
-			connection->is_encrypted = 1;
-	}
-	return 0;
+	return core_field_exists(task, thread_info.status) && (READ(task, thread_info.status) & TS_COMPAT);
 }

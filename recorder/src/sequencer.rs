@@ -6,6 +6,8 @@
 //!
 //! Items stay where they are put and only their keys are sorted: in a flood some 20,000 of them wait.
 
+use std::collections::VecDeque;
+
 /// An item's place in the order, and where it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
@@ -19,15 +21,25 @@ struct Key {
 pub struct Sequencer<T> {
     slots: Vec<Option<T>>,
     free: Vec<usize>,
-    waiting: Vec<Key>,
-    /// What was released and not taken yet, the latest first.
-    due: Vec<Key>,
+    /// Since the last release, as they came.
+    arrived: Vec<Key>,
+    /// In order. What arrives belongs near the end.
+    ordered: VecDeque<Key>,
+    /// The first so many of these were released and not taken yet.
+    due: usize,
     arrivals: u64,
 }
 
 impl<T> Default for Sequencer<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), waiting: Vec::new(), due: Vec::new(), arrivals: 0 }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            arrived: Vec::new(),
+            ordered: VecDeque::new(),
+            due: 0,
+            arrivals: 0,
+        }
     }
 }
 
@@ -44,13 +56,13 @@ impl<T> Sequencer<T> {
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(item);
         }
-        self.waiting.push(Key { boot_ns, arrival: self.arrivals, slot });
+        self.arrived.push(Key { boot_ns, arrival: self.arrivals, slot });
         self.arrivals += 1;
     }
 
     /// Items that wait.
     pub fn len(&self) -> usize {
-        self.waiting.len() + self.due.len()
+        self.arrived.len() + self.ordered.len()
     }
 
     /// Whether none waits.
@@ -60,13 +72,25 @@ impl<T> Sequencer<T> {
 
     /// Lets every item go that happened before `until_boot_ns`: [`Sequencer::take_next`] gives them, oldest first.
     pub fn release(&mut self, until_boot_ns: u64) {
-        self.due.extend(self.waiting.extract_if(.., |key| key.boot_ns < until_boot_ns));
-        self.due.sort_unstable_by(|a, b| b.cmp(a));
+        // A run for each ring: this sort finds such.
+        self.arrived.sort();
+        if let Some(first) = self.arrived.first() {
+            // Those that the new ones belong between are few; with them they are sorted again.
+            let keep = self.ordered.partition_point(|key| key < first);
+            if keep < self.ordered.len() {
+                self.arrived.extend(self.ordered.drain(keep..));
+                self.arrived.sort();
+            }
+            self.ordered.extend(self.arrived.drain(..));
+        }
+        self.due = self.ordered.partition_point(|key| key.boot_ns < until_boot_ns);
     }
 
     /// The next item that was released, with its boot time.
     pub fn take_next(&mut self) -> Option<(u64, T)> {
-        while let Some(key) = self.due.pop() {
+        while self.due > 0 {
+            self.due -= 1;
+            let key = self.ordered.pop_front()?;
             if let Some(item) = self.slots.get_mut(key.slot).and_then(Option::take) {
                 self.free.push(key.slot);
                 return Some((key.boot_ns, item));

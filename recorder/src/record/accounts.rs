@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use aftertrace_schemas::column::Timestamp;
 use aftertrace_schemas::tables::{LedgerEntry, Loss};
 use aftertrace_schemas::{Kind, UnixNanos};
-use rustc_hash::FxHashMap;
 
 use crate::kernel::LedgerRow;
 
@@ -20,8 +19,8 @@ struct Received {
 /// Accounts by program and CPU.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
-    /// By number of the account and CPU; looked up for each event.
-    received: FxHashMap<(u16, u32), Received>,
+    /// By number of the account and by CPU; looked up for each event.
+    received: Vec<Vec<Received>>,
     written: BTreeMap<(&'static str, u32), LedgerEntry>,
     losses: BTreeMap<(&'static str, &'static str), u64>,
     since: UnixNanos,
@@ -35,21 +34,36 @@ impl Accounts {
 
     /// A record was taken from a ring.
     pub(super) fn received(&mut self, account: u16, cpu: u32) {
-        self.of(account, cpu).received += 1;
+        self.update(account, cpu, |of| of.received += 1);
     }
 
     /// A record became an observation.
     pub(super) fn recorded(&mut self, account: u16, cpu: u32) {
-        self.of(account, cpu).recorded += 1;
+        self.update(account, cpu, |of| of.recorded += 1);
     }
 
     /// A record turned out to be outside the filter.
     pub(super) fn set_aside(&mut self, account: u16, cpu: u32) {
-        self.of(account, cpu).set_aside += 1;
+        self.update(account, cpu, |of| of.set_aside += 1);
     }
 
-    fn of(&mut self, account: u16, cpu: u32) -> &mut Received {
-        self.received.entry((account, cpu)).or_default()
+    fn update(&mut self, account: u16, cpu: u32, update: impl FnOnce(&mut Received)) {
+        let (account, cpu) = (usize::from(account), cpu as usize);
+        if self.received.len() <= account {
+            self.received.resize_with(account + 1, Vec::new);
+        }
+        let Some(of_account) = self.received.get_mut(account) else { return };
+        if of_account.len() <= cpu {
+            of_account.resize(cpu + 1, Received::default());
+        }
+        if let Some(of_cpu) = of_account.get_mut(cpu) {
+            update(of_cpu);
+        }
+    }
+
+    fn of(&self, account: u16, cpu: u32) -> Received {
+        let of_account = self.received.get(usize::from(account));
+        of_account.and_then(|of_account| of_account.get(cpu as usize)).copied().unwrap_or_default()
     }
 
     /// The rows to write: those that changed since they were last written, or all of them.
@@ -57,7 +71,7 @@ impl Accounts {
         let mut rows = Vec::new();
         for row in ledger {
             let key = (row.program, row.cpu);
-            let here = *self.of(row.account, row.cpu);
+            let here = self.of(row.account, row.cpu);
             let entry = LedgerEntry {
                 program: row.program.to_owned(),
                 cpu: row.cpu,

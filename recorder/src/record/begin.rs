@@ -23,9 +23,10 @@ use super::process_cgroups::ProcessCgroups;
 use super::scope::Scope;
 use super::session::{Rate, Session, Timers};
 use super::sinks::Sinks;
+use super::waiting_bytes::WaitingBytes;
 use crate::command::RecordedCommand;
 use crate::config::{Payload, RecordConfig};
-use crate::kernel::{Kernel, NOT_ASKED_FOR};
+use crate::kernel::Kernel;
 use crate::live_state::{Limits, LiveState};
 use crate::memory;
 use crate::sequencer::Sequencer;
@@ -122,6 +123,7 @@ impl<'a> Session<'a> {
             containers: Containers::new(runtimes, config.filter.containers.clone()),
             logs: Logs::start(&config.logs, &roots, anchor, now),
             data: Data::new(config.data),
+            waiting_bytes: WaitingBytes::default(),
             tls,
             namespaces: NamespaceSource::new(roots.clone()),
             nat,
@@ -140,7 +142,7 @@ impl<'a> Session<'a> {
         session.mark(MarkKind::SegmentStart, None)?;
         session.emit_now(Kind::Host(host))?;
         for probe in probes {
-            let is_off = probe.reason.as_deref() == Some(NOT_ASKED_FOR);
+            let is_off = probe.is_off();
             if let Some(reason) = probe.reason.as_ref().filter(|_| !is_off) {
                 observer.warning(&format!("{} is not recorded: {reason}", probe.probe));
             }
@@ -200,18 +202,18 @@ impl<'a> Session<'a> {
     /// Sockets and files that are open. The first sweep tells what their counters had before the recording.
     pub(super) fn scan_files(&mut self) -> Result<(), RecordError> {
         let mut found = Vec::new();
-        let accounts = &mut self.accounts;
+        let Self { accounts, waiting_bytes, .. } = self;
         self.kernel.scan(|record| {
             let (account, cpu) = (record.header().account, u32::from(record.header().cpu));
             accounts.received(account, cpu);
-            found.push((account, cpu, Event::from_record(&record)));
+            found.push((account, cpu, Event::from_record(&record, waiting_bytes)));
         })?;
         let mut counters = rustc_hash::FxHashMap::default();
         self.kernel.sweep(|record| {
             let (account, cpu) = (record.header().account, u32::from(record.header().cpu));
             accounts.received(account, cpu);
             accounts.set_aside(account, cpu);
-            if let Event::Tcp(row) = Event::from_record(&record) {
+            if let Event::Tcp(row) = Event::from_record(&record, waiting_bytes) {
                 counters.insert(row.connection_id, row);
             }
         })?;

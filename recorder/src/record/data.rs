@@ -12,18 +12,26 @@ use aftertrace_schemas::tables::{Datagram, Direction, SocketData, SocketKind, Tc
 use rustc_hash::FxHashMap;
 
 use super::observe::process_start_ns;
+use super::waiting_bytes::Place;
 use crate::config::{DataConfig, Payload};
 use crate::kernel::{Decision, Keep};
 
 /// What waits for its place: a call, freed from the ring's memory.
 pub(super) struct Call {
-    record: DataRecord,
-    bytes: Vec<u8>,
+    connection_id: u64,
+    sock: u64,
+    /// The low half of its place in the stream.
+    position: u32,
+    size: u32,
+    flags: u8,
+    /// The bytes that were kept.
+    pub(super) bytes: Place,
 }
 
 impl Call {
-    pub(super) fn new(record: DataRecord, bytes: &[u8]) -> Self {
-        Self { record, bytes: bytes.to_vec() }
+    pub(super) fn new(record: &DataRecord, bytes: Place) -> Self {
+        let &DataRecord { connection_id, sock, position, size, flags, .. } = record;
+        Self { connection_id, sock, position, size, flags, bytes }
     }
 }
 
@@ -107,38 +115,37 @@ impl Data {
     }
 
     /// The row of a call; none when it is not kept.
-    pub(super) fn row(&mut self, call: Call) -> Option<SocketData> {
-        let Call { record, mut bytes } = call;
-        let is_sent = u16::from(record.flags) & flags::SENT != 0;
-        let is_plaintext = u16::from(record.flags) & flags::PLAINTEXT != 0;
+    pub(super) fn row(&mut self, call: &Call, mut bytes: Box<[u8]>) -> Option<SocketData> {
+        let &Call { connection_id, sock, position, size, .. } = call;
+        let is_sent = u16::from(call.flags) & flags::SENT != 0;
+        let is_plaintext = u16::from(call.flags) & flags::PLAINTEXT != 0;
         // One whose beginning was not told of, since it was lost.
         let mut connection =
-            self.connections.entry(record.connection_id).or_insert_with(|| Connection::new(Side::Client, 0));
+            self.connections.entry(connection_id).or_insert_with(|| Connection::new(Side::Client, 0));
         if is_plaintext {
             let of = (connection.own_side, connection.server_port);
-            let plaintext = self.plaintexts.entry(record.connection_id);
+            let plaintext = self.plaintexts.entry(connection_id);
             connection = plaintext.or_insert_with(|| Connection::new(of.0, of.1));
         }
         let side = if is_sent { connection.own_side } else { connection.own_side.other() };
-        let position = connection.position(side, record.position, record.size);
-        let decided = connection.look(side, position, record.size, &mut bytes, self.config);
+        let position = connection.position(side, position, size);
+        let decided = connection.look(side, position, size, &mut bytes, self.config);
         if let Some(keep) = decided {
-            let (sock, connection_id) = (record.sock, record.connection_id);
             self.decisions.push(Decision { sock, connection_id, is_plaintext, keep });
         }
         if matches!(connection.stage, Stage::Ignored) {
             return None;
         }
         if self.config.payload == Payload::None {
-            bytes.clear();
+            bytes = Box::default();
         }
         Some(SocketData {
-            connection_id: record.connection_id,
+            connection_id,
             direction: direction(is_sent),
             position,
-            size_bytes: record.size,
+            size_bytes: size,
             tls: is_plaintext,
-            payload: Bytes(bytes.into()),
+            payload: Bytes(bytes),
         })
     }
 }

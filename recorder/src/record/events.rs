@@ -12,6 +12,7 @@ use super::observe;
 use super::process_cgroups::CgroupKey;
 use super::session::Session;
 use super::sweep::Sweep;
+use super::waiting_bytes::WaitingBytes;
 use crate::record::RecordError;
 
 /// What waits for its place in the order. Small, since thousands wait: what is rare lies elsewhere.
@@ -42,15 +43,15 @@ pub(super) enum Event {
     /// The OOM killer chose a process.
     OomKill(Box<ProcessEvent>),
     /// A control group was made or removed, or a process moved into it.
-    Cgroup(CgroupEvent),
+    Cgroup(Box<CgroupEvent>),
     /// A file was opened for writing.
-    File(FileEvent),
+    File(Box<FileEvent>),
     /// A TCP socket changed.
-    Tcp(TcpEvent),
+    Tcp(Box<TcpEvent>),
     /// A socket was there before.
-    Existing(SocketSnapshot),
+    Existing(Box<SocketSnapshot>),
     /// A system call moved bytes on a connection.
-    Data(Box<Call>),
+    Data(Call),
     /// A datagram of a name service.
     Datagram(Box<Datagram>),
 }
@@ -64,9 +65,9 @@ fn groups(task: &TaskFacts) -> Vec<CgroupKey> {
     groups
 }
 
-fn cgroup(kind: CgroupEventKind, record: &CgroupRecord, path: &[u8]) -> CgroupEvent {
+fn cgroup(kind: CgroupEventKind, record: &CgroupRecord, path: &[u8]) -> Box<CgroupEvent> {
     let moved = kind == CgroupEventKind::Attached;
-    CgroupEvent {
+    Box::new(CgroupEvent {
         kind,
         hierarchy_id: record.hierarchy_id,
         cgroup_id: record.cgroup_id,
@@ -74,12 +75,13 @@ fn cgroup(kind: CgroupEventKind, record: &CgroupRecord, path: &[u8]) -> CgroupEv
         pid: moved.then_some(record.pid),
         process_start_ns: moved.then(|| observe::process_start_ns(record.start_ns)),
         process_cgroup: None,
-    }
+    })
 }
 
 impl Event {
-    /// What a record says.
-    pub(super) fn from_record(record: &Record<'_>) -> Self {
+    /// What a record says. Bytes of connections wait in `bytes`.
+    pub(super) fn from_record(record: &Record<'_>, bytes: &mut WaitingBytes) -> Self {
+        let tcp = |row| Self::Tcp(Box::new(row));
         match record {
             Record::ProcessStart(start) => {
                 Self::Start(Box::new(observe::process_start(&start.task)), groups(&start.task))
@@ -98,23 +100,25 @@ impl Event {
             Record::CgroupAttached(record, path) => {
                 Self::Cgroup(cgroup(CgroupEventKind::Attached, record, path))
             }
-            Record::FileOpen(record, path) => Self::File(observe::file(FileEventKind::Open, record, path)),
+            Record::FileOpen(record, path) => {
+                Self::File(Box::new(observe::file(FileEventKind::Open, record, path)))
+            }
             Record::FileExisting(record, path) => {
-                Self::File(observe::file(FileEventKind::Existing, record, path))
+                Self::File(Box::new(observe::file(FileEventKind::Existing, record, path)))
             }
-            Record::ListenOpen(record) => Self::Tcp(observe::listen_open(record)),
-            Record::ListenExisting(record) => Self::Existing(observe::existing_listen(record)),
-            Record::ListenClose(record) => Self::Tcp(observe::socket(TcpEventKind::ListenClose, record)),
-            Record::Connect(record) => Self::Tcp(observe::connection(TcpEventKind::Connect, record)),
-            Record::ConnectError(record) => {
-                Self::Tcp(observe::connection(TcpEventKind::ConnectError, record))
+            Record::ListenOpen(record) => tcp(observe::listen_open(record)),
+            Record::ListenExisting(record) => Self::Existing(Box::new(observe::existing_listen(record))),
+            Record::ListenClose(record) => tcp(observe::socket(TcpEventKind::ListenClose, record)),
+            Record::Connect(record) => tcp(observe::connection(TcpEventKind::Connect, record)),
+            Record::ConnectError(record) => tcp(observe::connection(TcpEventKind::ConnectError, record)),
+            Record::Accept(record) => tcp(observe::connection(TcpEventKind::Accept, record)),
+            Record::ConnectionExisting(record) => {
+                Self::Existing(Box::new(observe::existing_connection(record)))
             }
-            Record::Accept(record) => Self::Tcp(observe::connection(TcpEventKind::Accept, record)),
-            Record::ConnectionExisting(record) => Self::Existing(observe::existing_connection(record)),
-            Record::Close(record) => Self::Tcp(observe::traffic(TcpEventKind::Close, record)),
-            Record::Statistics(record) => Self::Tcp(observe::traffic(TcpEventKind::Statistics, record)),
-            Record::Retransmit(record) => Self::Tcp(observe::socket(TcpEventKind::Retransmit, record)),
-            Record::Data(record, bytes) => Self::Data(Box::new(Call::new(*record, bytes))),
+            Record::Close(record) => tcp(observe::traffic(TcpEventKind::Close, record)),
+            Record::Statistics(record) => tcp(observe::traffic(TcpEventKind::Statistics, record)),
+            Record::Retransmit(record) => tcp(observe::socket(TcpEventKind::Retransmit, record)),
+            Record::Data(record, head) => Self::Data(Call::new(record, bytes.add(head))),
             Record::Datagram(record, bytes) => Self::Datagram(Box::new(data::datagram(record, bytes))),
         }
     }
@@ -183,19 +187,19 @@ impl Session<'_> {
                 }
                 self.emit(boot_ns, Kind::Process(*event))?;
             }
-            Event::Cgroup(event) => return self.place_cgroup(boot_ns, event),
+            Event::Cgroup(event) => return self.place_cgroup(boot_ns, *event),
             Event::File(event) => {
                 self.logs.opened(&event, &self.live, self.anchor.unix_ns(boot_ns));
-                self.emit(boot_ns, Kind::File(event))?;
+                self.emit(boot_ns, Kind::File(*event))?;
             }
             Event::Tcp(event) => {
                 if event.kind == TcpEventKind::ListenOpen {
                     self.want_namespace(boot_ns, event.network_namespace, event.pid)?;
                 }
-                self.emit(boot_ns, Kind::Tcp(event))?;
+                self.emit(boot_ns, Kind::Tcp(*event))?;
             }
-            Event::Existing(row) => self.emit(boot_ns, Kind::SocketSnapshot(row))?,
-            Event::Data(call) => match self.data.row(*call) {
+            Event::Existing(row) => self.emit(boot_ns, Kind::SocketSnapshot(*row))?,
+            Event::Data(call) => match self.data.row(&call, self.waiting_bytes.take(call.bytes)) {
                 Some(row) => self.emit(boot_ns, Kind::SocketData(row))?,
                 None => return Ok(Fate::SetAside),
             },

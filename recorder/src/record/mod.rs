@@ -25,6 +25,7 @@ mod signals;
 mod sinks;
 mod sweep;
 mod timer;
+mod waiting_bytes;
 
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};

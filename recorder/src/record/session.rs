@@ -18,6 +18,7 @@ use super::scope::Scope;
 use super::sinks::Sinks;
 use super::sweep::{Sweep, is_old_news};
 use super::timer::Timer;
+use super::waiting_bytes::WaitingBytes;
 use super::{Observer, Status};
 use crate::config::RecordConfig;
 use crate::kernel::Kernel;
@@ -61,6 +62,7 @@ pub(crate) struct Session<'a> {
     pub(super) containers: Containers,
     pub(super) logs: Logs,
     pub(super) data: Data,
+    pub(super) waiting_bytes: WaitingBytes,
     pub(super) tls: TlsSource,
     pub(super) nat: NatSource,
     pub(super) measuring: Measuring,
@@ -159,14 +161,14 @@ impl Session<'_> {
     /// Takes every record that waits in the rings.
     pub(super) fn drain(&mut self) -> Result<(), RecordError> {
         let mut made_again = Vec::new();
-        let Self { kernel, sequencer, accounts, containers, nat, rate, scope, .. } = self;
+        let Self { kernel, sequencer, accounts, containers, nat, rate, scope, waiting_bytes, .. } = self;
         kernel.drain(|record| {
             let header = record.header();
             let account = header.account;
             let cpu = u32::from(header.cpu);
             accounts.received(account, cpu);
             rate.events += 1;
-            let event = Event::from_record(&record);
+            let event = Event::from_record(&record, waiting_bytes);
             if let Event::Cgroup(event) = &event {
                 // Asked for now, so that the answer is here when the container's first event gets its place.
                 containers.want(&event.path, header.time_ns);
@@ -223,7 +225,8 @@ impl Session<'_> {
     pub(super) fn emit(&mut self, boot_ns: u64, kind: Kind) -> Result<(), RecordError> {
         self.data.observe(&kind);
         self.tls.observe(&kind);
-        let observation = self.sinks.append(self.anchor.unix_ns(boot_ns), kind)?;
+        let observation = self.sinks.next(self.anchor.unix_ns(boot_ns), kind);
+        self.sinks.append(&observation)?;
         self.live.apply(&observation);
         Ok(())
     }
@@ -245,12 +248,13 @@ impl Session<'_> {
         let live = &self.live;
         let accounts = &mut self.accounts;
         let sequencer = &mut self.sequencer;
+        let waiting_bytes = &mut self.waiting_bytes;
         let alive = self.kernel.sweep(|record| {
             let header = record.header();
             let account = header.account;
             let cpu = u32::from(header.cpu);
             accounts.received(account, cpu);
-            match Event::from_record(&record) {
+            match Event::from_record(&record, waiting_bytes) {
                 // Nothing new since it was last seen.
                 Event::Tcp(row) if is_old_news(&row, live) => accounts.set_aside(account, cpu),
                 event => sequencer.push(header.time_ns, Item::Kernel { account, cpu, event }),
@@ -279,7 +283,8 @@ impl Session<'_> {
         // Not through `emit`: what is alive already knows of itself.
         let Self { live, sinks, .. } = self;
         for kind in live.snapshot() {
-            sinks.append(time, kind)?;
+            let observation = sinks.next(time, kind);
+            sinks.append(&observation)?;
         }
         self.mark(MarkKind::SnapshotEnd, None)
     }

@@ -20,17 +20,22 @@ impl Sinks {
         Self { next_seq: 0, writer, registry }
     }
 
-    /// Makes a fact the next observation.
-    pub(super) fn append(&mut self, time: UnixNanos, kind: Kind) -> Result<Observation, TraceError> {
-        let observation = Observation { seq: self.next_seq, time, kind };
+    /// Makes a fact the next observation, which is to be appended.
+    pub(super) fn next(&mut self, time: UnixNanos, kind: Kind) -> Observation {
+        let seq = self.next_seq;
         self.next_seq += 1;
+        Observation { seq, time, kind }
+    }
+
+    /// Hands an observation on. By reference: they are large, and there are many.
+    pub(super) fn append(&mut self, observation: &Observation) -> Result<(), TraceError> {
         if let Some(registry) = &mut self.registry {
-            registry.apply(&observation);
+            registry.apply(observation);
         }
-        if let Some(writer) = &mut self.writer {
-            writer.append(&observation)?;
+        match &mut self.writer {
+            Some(writer) => writer.append(observation),
+            None => Ok(()),
         }
-        Ok(observation)
     }
 
     /// Observations so far.

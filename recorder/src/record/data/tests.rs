@@ -3,10 +3,13 @@
 use aftertrace_bpf_programs::wire::{DataRecord, RecordHeader, kind};
 
 use super::*;
+use crate::record::waiting_bytes::WaitingBytes;
 
 const HEADER: RecordHeader = RecordHeader { kind: kind::DATA, length: 0, cpu: 0, account: 0, time_ns: 0 };
 
-fn call(is_sent: bool, position: u32, bytes: &[u8]) -> Call {
+/// The row of a call.
+fn row(data: &mut Data, is_sent: bool, position: u32, bytes: &[u8]) -> Option<SocketData> {
+    let mut waiting = WaitingBytes::default();
     let record = DataRecord {
         header: HEADER,
         connection_id: 7,
@@ -18,7 +21,8 @@ fn call(is_sent: bool, position: u32, bytes: &[u8]) -> Call {
         reserved_byte: 0,
         reserved: 0,
     };
-    Call::new(record, bytes)
+    let call = Call::new(&record, waiting.add(bytes));
+    data.row(&call, waiting.take(call.bytes))
 }
 
 fn data(payload: Payload) -> Data {
@@ -30,7 +34,7 @@ fn data(payload: Payload) -> Data {
 #[test]
 fn a_known_protocol_is_kept_without_its_passwords() {
     let mut data = data(Payload::Head);
-    let row = data.row(call(true, 0, b"*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n")).unwrap();
+    let row = row(&mut data, true, 0, b"*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n").unwrap();
     assert_eq!(&*row.payload.0, b"*2\r\n$4\r\nAUTH\r\n$6\r\n******\r\n");
     let kept = DataConfig::default().head_bytes;
     let decision = Decision { sock: 99, connection_id: 7, is_plaintext: false, keep: Keep::Bytes(kept) };
@@ -40,15 +44,15 @@ fn a_known_protocol_is_kept_without_its_passwords() {
 #[test]
 fn what_is_encrypted_or_unknown_is_ignored() {
     let mut data = data(Payload::Head);
-    assert!(data.row(call(true, 0, &[22, 3, 1, 0, 5, 1, 0, 0, 1, 3])).is_none());
+    assert!(row(&mut data, true, 0, &[22, 3, 1, 0, 5, 1, 0, 0, 1, 3]).is_none());
     assert_eq!(data.take_decisions().first().map(|decision| decision.keep), Some(Keep::Encrypted));
-    assert!(data.row(call(false, 0, &[22, 3, 3, 0, 5, 2])).is_none(), "what was under way already");
+    assert!(row(&mut data, false, 0, &[22, 3, 3, 0, 5, 2]).is_none(), "what was under way already");
 }
 
 #[test]
 fn sizes_stay_when_no_payload_is_asked_for() {
     let mut data = data(Payload::None);
-    let row = data.row(call(true, 0, b"*1\r\n$4\r\nPING\r\n")).unwrap();
+    let row = row(&mut data, true, 0, b"*1\r\n$4\r\nPING\r\n").unwrap();
     assert_eq!((row.size_bytes, row.payload.0.len()), (14, 0));
     assert_eq!(data.take_decisions().first().map(|decision| decision.keep), Some(Keep::Bytes(0)));
 }
@@ -65,7 +69,7 @@ fn positions_go_on_where_the_kernels_number_begins_anew() {
 #[test]
 fn a_known_protocol_may_turn_to_tls_and_may_carry_bytes_that_look_like_it() {
     let mut data = data(Payload::Head);
-    assert!(data.row(call(true, 0, b"*1\r\n$4\r\nPING\r\n")).is_some());
-    assert!(data.row(call(false, 0, &[23, 3, 3, 0, 5, 2])).is_some());
-    assert!(data.row(call(true, 14, &[22, 3, 1, 0, 5, 1, 0, 0, 1, 3])).is_none());
+    assert!(row(&mut data, true, 0, b"*1\r\n$4\r\nPING\r\n").is_some());
+    assert!(row(&mut data, false, 0, &[23, 3, 3, 0, 5, 2]).is_some());
+    assert!(row(&mut data, true, 14, &[22, 3, 1, 0, 5, 1, 0, 0, 1, 3]).is_none());
 }

@@ -47,7 +47,12 @@ impl Trace {
     /// # Errors
     /// When the program fails.
     pub(crate) fn metrics(&self) -> Result<String> {
-        host::text(&mut self.command(Some("metrics")))
+        host::text(&mut self.metrics_command())
+    }
+
+    /// What gives them.
+    pub(crate) fn metrics_command(&self) -> Command {
+        self.command(Some("metrics"))
     }
 
     /// Whether the trace is whole: exit status 0 (whole), 1 (usable with gaps), 2 (unusable), and what was said.

@@ -175,7 +175,10 @@ fn perf_lost(report: &str) -> u64 {
 }
 
 /// Bytes of a file, or of all files below a directory.
-fn size(path: &Path) -> Result<u64> {
+///
+/// # Errors
+/// When one of them cannot be read.
+pub(super) fn size(path: &Path) -> Result<u64> {
     let metadata = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     if !metadata.is_dir() {
         return Ok(metadata.len());

@@ -60,7 +60,11 @@ pub(super) fn measure(setting: &Setting, contender: Contender, workload: Workloa
     Ok(seen)
 }
 
-fn watch(command: &mut Command) -> Result<Sample> {
+/// Runs a command and looks at it meanwhile; of the sample, what its process used.
+///
+/// # Errors
+/// When it fails.
+pub(super) fn watch(command: &mut Command) -> Result<Sample> {
     let mut child = command.spawn().context("cannot start it")?;
     let process = format!("/proc/{}", child.id());
     let mut sample = Sample {
@@ -108,7 +112,8 @@ fn number_after(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
-fn programs(process: &str) -> Programs {
+/// Of all programs that the process at this place below /proc holds.
+pub(super) fn programs(process: &str) -> Programs {
     let mut programs = Programs::default();
     let mut known = Vec::new();
     for entry in fs::read_dir(format!("{process}/fdinfo")).into_iter().flatten().flatten() {

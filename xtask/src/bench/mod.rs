@@ -4,6 +4,8 @@
 //! or faster meanwhile does so for all. Out: medians and ranges in docs/benchmarks.md.
 
 mod contender;
+mod groups;
+mod l7;
 mod measure;
 mod serve;
 mod statistics;
@@ -26,7 +28,8 @@ Needs root, and a host that does nothing else. The first optimised build takes a
 Examples:
   sudo -E cargo xtask bench
   sudo -E cargo xtask bench --rounds 1 --contenders alone,aftertrace --output /tmp/quick.md
-  sudo -E cargo xtask bench serve";
+  sudo -E cargo xtask bench serve
+  sudo -E cargo xtask bench l7 --loads redis --rounds 1 --output /tmp/quick.md";
 
 /// How much to measure.
 #[derive(Args)]
@@ -63,6 +66,8 @@ pub(crate) struct Options {
 enum What {
     /// What `aftertrace serve` costs, and how long its scrapes take, also in trouble; writes docs/benchmarks-serve.md.
     Serve(serve::Options),
+    /// What recording costs servers that are pressed, and what a request costs; writes docs/benchmarks-l7.md.
+    L7(l7::Options),
 }
 
 /// Something to do a known number of times.
@@ -110,8 +115,10 @@ pub(crate) struct Outcome {
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(host::is_root(), "attaching to tracepoints needs root; run: sudo -E cargo xtask bench");
     setup::ensure(setup::Purpose::Bench)?;
-    if let Some(What::Serve(options)) = &options.what {
-        return serve::run(options);
+    match &options.what {
+        Some(What::Serve(options)) => return serve::run(options),
+        Some(What::L7(options)) => return l7::run(options),
+        None => {}
     }
     let aftertrace = match &options.aftertrace {
         Some(path) => path.clone(),
@@ -188,4 +195,11 @@ fn measure_all(
         }
     }
     Ok(Outcome { workload, samples })
+}
+
+/// The sum of a metric's series.
+fn sum_of(text: &str, name: &str) -> f64 {
+    let lines =
+        text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).fold(0.0, |sum, value| sum + value)
 }

@@ -16,10 +16,11 @@ use aftertrace_workload::docker::Daemon;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use self::crowd::{Groups, Holding};
+use self::crowd::Holding;
 use self::scraper::{Scraper, Scrapes, scrape};
 use self::served::{Served, Usage};
-use super::table;
+use super::groups::Groups;
+use super::{sum_of, table};
 use crate::artifacts::{self, Profile};
 use crate::host;
 
@@ -343,11 +344,4 @@ impl Bench<'_> {
         ]);
         Ok(())
     }
-}
-
-/// The sum of a metric's series.
-fn sum_of(text: &str, name: &str) -> f64 {
-    let lines =
-        text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
-    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).fold(0.0, |sum, value| sum + value)
 }

@@ -4,60 +4,46 @@
 //! The watermark trails the clock, so that what belongs earlier (another CPU's ring, the answer of a
 //! container runtime) still takes its place.
 //!
-//! Items stay where they are put and only their keys are sorted: in a flood some 20,000 of them wait.
+//! Items stay where they are put, in a row as they came, and only their keys are sorted: in a flood some 40,000 of them
+//! wait, more than the processor's caches hold, and memory that is used in its order comes by itself.
 
 use std::collections::VecDeque;
 
-/// An item's place in the order, and where it lies.
+/// An item's place in the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     boot_ns: u64,
+    /// Number of the item; makes every key different.
     arrival: u64,
-    slot: usize,
 }
 
 /// Orders items by boot time. See the module.
 #[derive(Debug)]
 pub struct Sequencer<T> {
-    slots: Vec<Option<T>>,
-    free: Vec<usize>,
+    /// As they came, up to the latest: what was taken out of the middle leaves a hole.
+    items: VecDeque<Option<T>>,
+    /// Number of the first of these.
+    first: u64,
     /// Since the last release, as they came.
     arrived: Vec<Key>,
     /// In order. What arrives belongs near the end.
     ordered: VecDeque<Key>,
     /// The first so many of these were released and not taken yet.
     due: usize,
-    arrivals: u64,
 }
 
 impl<T> Default for Sequencer<T> {
     fn default() -> Self {
-        Self {
-            slots: Vec::new(),
-            free: Vec::new(),
-            arrived: Vec::new(),
-            ordered: VecDeque::new(),
-            due: 0,
-            arrivals: 0,
-        }
+        Self { items: VecDeque::new(), first: 0, arrived: Vec::new(), ordered: VecDeque::new(), due: 0 }
     }
 }
 
 impl<T> Sequencer<T> {
     /// Adds an item that happened at `boot_ns`. One from before the watermark is late: it comes with the next release.
     pub fn push(&mut self, boot_ns: u64, item: T) {
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                self.slots.push(None);
-                self.slots.len() - 1
-            }
-        };
-        if let Some(place) = self.slots.get_mut(slot) {
-            *place = Some(item);
-        }
-        self.arrived.push(Key { boot_ns, arrival: self.arrivals, slot });
-        self.arrivals += 1;
+        let arrival = self.first + self.items.len() as u64;
+        self.items.push_back(Some(item));
+        self.arrived.push(Key { boot_ns, arrival });
     }
 
     /// Items that wait.
@@ -91,12 +77,21 @@ impl<T> Sequencer<T> {
         while self.due > 0 {
             self.due -= 1;
             let key = self.ordered.pop_front()?;
-            if let Some(item) = self.slots.get_mut(key.slot).and_then(Option::take) {
-                self.free.push(key.slot);
+            if let Some(item) = self.take(key.arrival) {
                 return Some((key.boot_ns, item));
             }
         }
         None
+    }
+
+    fn take(&mut self, arrival: u64) -> Option<T> {
+        let place = usize::try_from(arrival.checked_sub(self.first)?).ok()?;
+        let item = self.items.get_mut(place)?.take();
+        while let Some(None) = self.items.front() {
+            self.items.pop_front();
+            self.first += 1;
+        }
+        item
     }
 }
 

@@ -132,16 +132,21 @@ struct wanted {
 	u32 keep; // bytes
 };
 
-// False when it is not on a followed connection or nothing of it is kept. Counts it.
-INLINE bool is_wanted(struct wanted *wanted, struct sock *sk, u8 direction)
+// The connection on which a socket moves bytes; none when it is not followed.
+INLINE struct connection *followed(struct sock *sk)
 {
 	u64 sock = (u64)sk;
 	struct connection *connection = bpf_map_lookup_elem(&connections, &sock);
+
+	return connection && connection->phase != PHASE_LISTENING ? connection : NULL;
+}
+
+// False when nothing is kept of it. Counts it.
+INLINE bool is_wanted(struct wanted *wanted, u64 sock, struct connection *connection, u8 direction)
+{
 	struct ledger_row *row;
 	u32 keep;
 
-	if (!connection || connection->phase == PHASE_LISTENING)
-		return false;
 	row = account(ACCOUNT_DATA);
 	if (!row)
 		return false;

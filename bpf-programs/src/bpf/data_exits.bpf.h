@@ -22,6 +22,7 @@ __attribute__((noinline)) int on_socket(u32 fd, u32 pid, bool only_datagrams)
 	struct file *file = current_file(fd);
 	struct socket *socket = file ? file_socket(file) : NULL;
 	struct sock *sk = socket ? READ(socket, sk) : NULL;
+	struct connection *connection;
 	struct wanted wanted;
 	u16 family, protocol;
 
@@ -33,7 +34,10 @@ __attribute__((noinline)) int on_socket(u32 fd, u32 pid, bool only_datagrams)
 	protocol = READ(sk, sk_protocol);
 	if (protocol == IPPROTO_UDP)
 		datagram(sk, &call->moved, call->name, pid);
-	else if (protocol == IPPROTO_TCP && !only_datagrams && is_wanted(&wanted, sk, call->moved.direction))
+	if (protocol != IPPROTO_TCP || only_datagrams)
+		return 0;
+	connection = followed(sk);
+	if (connection && is_wanted(&wanted, (u64)sk, connection, call->moved.direction))
 		stream_data(sk, &wanted, &call->moved);
 	return 0;
 }

@@ -88,6 +88,7 @@ pub(crate) fn capture(arguments: CaptureArgs, output: Option<PathBuf>) -> anyhow
         instance_life_cycle: cloud.instance_life_cycle,
     };
     config.set_sysctls = arguments.set_sysctls;
+    config.bpf_statistics = arguments.bpf_statistics;
     config.ping = !arguments.no_ping;
     config.keep_capabilities = arguments.keep_capabilities;
     Ok(config)

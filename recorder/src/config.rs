@@ -79,7 +79,7 @@ impl RecordConfig {
             set_sysctls: false,
             ping: true,
             keep_capabilities: false,
-            bpf_statistics: true,
+            bpf_statistics: false,
         }
     }
 }

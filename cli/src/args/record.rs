@@ -99,6 +99,10 @@ pub(crate) struct CaptureArgs {
     /// Send no echo requests (ICMP, ICMPv6) to the peers that are connected to: no round-trip times of the network.
     #[arg(long)]
     pub(crate) no_ping: bool,
+    /// Let the kernel measure the run time of its BPF programs: what each program of the recorder costs is then in the
+    /// trace and in `/metrics`. It costs some 50 ns a run itself, of every program on the host.
+    #[arg(long)]
+    pub(crate) bpf_statistics: bool,
     /// Keep every capability. Otherwise threads give up what their work does not take, and the page of `serve` and the
     /// probe row `capabilities` tell what is left; this helps to find out whether a failure is due to that.
     #[arg(long)]

@@ -37,13 +37,40 @@ pub(super) struct Done {
     pub(super) p99_us: f64,
 }
 
+/// The two ends, each in a group as a container has it: metrics are those of containers.
+pub(super) struct Ends {
+    pub(super) groups: Groups,
+    server: String,
+    client: String,
+}
+
 /// A server that answers. Ended with this.
 pub(super) struct Server<'a> {
     load: Load,
     child: Child,
-    groups: &'a Groups,
+    ends: &'a Ends,
     directory: PathBuf,
     port: u16,
+}
+
+impl Ends {
+    /// Makes the groups.
+    ///
+    /// # Errors
+    /// When a control group cannot be made.
+    pub(super) fn new() -> Result<Self> {
+        let groups = Groups::new()?;
+        let (server, client) = (groups.container(1)?, groups.container(2)?);
+        Ok(Self { groups, server, client })
+    }
+
+    fn server(&self, program: &Path, words: &[&str]) -> Command {
+        self.groups.command(&self.server, program, words)
+    }
+
+    fn client(&self, program: &Path, words: &[&str]) -> Command {
+        self.groups.command(&self.client, program, words)
+    }
 }
 
 impl Load {
@@ -67,33 +94,38 @@ impl Load {
         }
     }
 
-    /// Starts its server in the group, and waits until it answers.
+    /// Starts its server in its group, and waits until it answers.
     ///
     /// # Errors
     /// When it does not.
-    pub(super) fn serve(self, groups: &Groups) -> Result<Server<'_>> {
+    pub(super) fn serve(self, ends: &Ends) -> Result<Server<'_>> {
         let directory = host::scratch("bench-l7-server")?;
-        // A port that was free a moment ago.
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_port()?;
         let mut command = match self {
-            Self::Redis => redis(groups, port)?,
-            Self::Nginx => nginx(groups, &directory, port)?,
-            Self::Postgres => postgres(groups, &directory, port)?,
+            Self::Redis => redis(ends, port)?,
+            Self::Nginx => nginx(ends, &directory, port)?,
+            Self::Postgres => postgres(ends, &directory, port)?,
         };
         let log = fs::File::create(directory.join("log"))?;
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
-        let mut server = Server { load: self, child, groups, directory, port };
+        let mut server = Server { load: self, child, ends, directory, port };
         server.wait()?;
         Ok(server)
     }
 }
 
-fn redis(groups: &Groups, port: u16) -> Result<Command> {
-    let program = program("redis-server")?;
-    Ok(groups.command("", &program, &["--port", &port.to_string(), "--save", "", "--appendonly", "no"]))
+/// One that was free a moment ago. Not of those that clients have: requests to them have no metrics.
+fn free_port() -> Result<u16> {
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    (23_000..24_000).find(is_free).context("no port is free")
 }
 
-fn nginx(groups: &Groups, directory: &Path, port: u16) -> Result<Command> {
+fn redis(ends: &Ends, port: u16) -> Result<Command> {
+    let program = program("redis-server")?;
+    Ok(ends.server(&program, &["--port", &port.to_string(), "--save", "", "--appendonly", "no"]))
+}
+
+fn nginx(ends: &Ends, directory: &Path, port: u16) -> Result<Command> {
     let configuration = format!(
         "daemon off; worker_processes 1; user root; pid {0}/pid; error_log stderr;\n\
          events {{ worker_connections 1024; }}\n\
@@ -105,10 +137,10 @@ fn nginx(groups: &Groups, directory: &Path, port: u16) -> Result<Command> {
     fs::write(&path, configuration)?;
     fs::write(directory.join("small"), "x".repeat(100))?;
     let words = ["-p".into(), directory.display().to_string(), "-c".into(), path.display().to_string()];
-    Ok(groups.command("", &program("nginx")?, &words.each_ref().map(String::as_str)))
+    Ok(ends.server(&program("nginx")?, &words.each_ref().map(String::as_str)))
 }
 
-fn postgres(groups: &Groups, directory: &Path, port: u16) -> Result<Command> {
+fn postgres(ends: &Ends, directory: &Path, port: u16) -> Result<Command> {
     let data = directory.join("data");
     let (data, sockets) = (data.display().to_string(), directory.display().to_string());
     // It does not run as root.
@@ -119,7 +151,7 @@ fn postgres(groups: &Groups, directory: &Path, port: u16) -> Result<Command> {
     let port = port.to_string();
     let mut words = vec!["-u", "postgres", "--", &server, "-D", &data, "-p", &port, "-k", &sockets];
     words.extend(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
-    Ok(groups.command("", &program("runuser")?, &words))
+    Ok(ends.server(&program("runuser")?, &words))
 }
 
 fn program(name: &str) -> Result<PathBuf> {
@@ -160,11 +192,11 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// Runs PostgreSQL's client in the group.
+    /// Runs PostgreSQL's client.
     fn ask(&self, program: &Path, words: &[&str]) -> Result<String> {
         let port = self.port.to_string();
         let all = [&["-h", "127.0.0.1", "-p", &port, "-U", "postgres"], words].concat();
-        host::text(self.groups.command("", program, &all).current_dir(&self.directory))
+        host::text(self.ends.client(program, &all).current_dir(&self.directory))
     }
 
     /// Presses it for about so many seconds; `alone_per_second` is what it does in one, as far as that is known.
@@ -178,13 +210,13 @@ impl Server<'_> {
                 let requests = (alone_per_second.unwrap_or(50_000.0) * seconds as f64) as u64;
                 let (port, requests) = (self.port.to_string(), requests.to_string());
                 let words = ["-p", &port, "-t", "get", "-c", CONNECTIONS, "-n", &requests, "--csv"];
-                let text = host::text(&mut self.groups.command("", &program("redis-benchmark")?, &words))?;
+                let text = host::text(&mut self.ends.client(&program("redis-benchmark")?, &words))?;
                 redis_done(&text, requests.parse()?).with_context(|| format!("redis-benchmark said: {text}"))
             }
             Load::Nginx => {
                 let (url, span) = (format!("http://127.0.0.1:{}/small", self.port), format!("{seconds}s"));
                 let words = ["-t", "1", "-c", CONNECTIONS, "-d", &span, "--latency", &url];
-                let text = host::text(&mut self.groups.command("", &program("wrk")?, &words))?;
+                let text = host::text(&mut self.ends.client(&program("wrk")?, &words))?;
                 wrk_done(&text).with_context(|| format!("wrk said: {text}"))
             }
             Load::Postgres => {

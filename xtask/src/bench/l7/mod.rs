@@ -1,6 +1,6 @@
 //! `cargo xtask bench l7`: what recording costs applications that talk, and what a request costs the recorder.
 //!
-//! Real servers are pressed by their usual clients, both ends in one control group: alone, then with `record` and each
+//! Real servers are pressed by their usual clients, both ends in control groups of their own: alone, then with `record` and each
 //! kind of payload, in rounds, each run between two alone. Out: docs/benchmarks-l7.md.
 
 mod load;
@@ -15,10 +15,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use self::load::{Done, Load, Server};
+use self::load::{Done, Ends, Load, Server};
 use self::recorder::{Recorder, Used};
 use super::contender::size;
-use super::groups::Groups;
 use super::measure::{self, BpfStatistics};
 use super::statistics::spread;
 use super::{sum_of, table};
@@ -129,8 +128,8 @@ impl Bench<'_> {
             "replay million/s",
         ];
         println!("{}", load.name());
-        let groups = Groups::new()?;
-        let server = load.serve(&groups)?;
+        let ends = Ends::new()?;
+        let server = load.serve(&ends)?;
         // The first run of a server is slower, and tells how many requests a run has.
         let warm = server.press(self.options.seconds, None)?;
         let mut before = server.press(self.options.seconds, Some(warm.per_second))?;
@@ -139,7 +138,7 @@ impl Bench<'_> {
             self.options.payloads.iter().map(|payload| (payload.as_str(), Vec::new())).collect();
         for round in 1..=self.options.rounds {
             for (payload, samples) in &mut samples {
-                let mut sample = self.record(&server, &groups, payload, &before)?;
+                let mut sample = self.record(&server, &ends, payload, &before)?;
                 let after = server.press(self.options.seconds, Some(before.per_second))?;
                 sample.alone = f64::midpoint(before.per_second, after.per_second);
                 sample.alone_p99_us = f64::midpoint(before.p99_us, after.p99_us);
@@ -153,7 +152,7 @@ impl Bench<'_> {
         for (payload, samples) in &samples {
             // The kernel's accounting costs time itself, so it is on in a run of its own.
             let _on = BpfStatistics::on()?;
-            let counted = self.record(&server, &groups, payload, &before)?;
+            let counted = self.record(&server, &ends, payload, &before)?;
             rows.push(row(payload, samples, &counted));
         }
         let rule = "---|".repeat(columns.len());
@@ -167,9 +166,9 @@ impl Bench<'_> {
     }
 
     /// A run with a recorder.
-    fn record(&self, server: &Server<'_>, groups: &Groups, payload: &str, before: &Done) -> Result<Sample> {
+    fn record(&self, server: &Server<'_>, ends: &Ends, payload: &str, before: &Done) -> Result<Sample> {
         let path = self.scratch.join("trace");
-        let recorder = Recorder::start(&self.aftertrace, payload, &groups.path, &path)?;
+        let recorder = Recorder::start(&self.aftertrace, payload, &ends.groups.path, &path)?;
         let done = server.press(self.options.seconds, Some(before.per_second))?;
         let used = recorder.finish()?;
         let trace = Trace::new(&self.aftertrace, &path);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{FROM_CLIENT, FROM_SERVER, GSS, PROTOCOL_3, SSL, length, startup};
+use super::{FROM_CLIENT, FROM_SERVER, GSS, PROTOCOL_3, SSL, length, startup, walk};
 use crate::statement::{Dialect, Named, Prepared};
 use crate::{Attribute, Begun, Codec, Key, Progress, Request, Response, Side, Sink, Status, Stream};
 
@@ -44,6 +44,10 @@ pub(super) struct PostgresCodec {
     answer: Answer,
     /// Of a result that goes on, the end was not kept: what the server sends is passed over up to the next request.
     is_deaf: bool,
+    /// The server takes the client's rows, up to its next answer.
+    takes_rows: bool,
+    /// Of those rows it is not known any more where one begins: what the client sends is passed over up to its next request.
+    is_blind: bool,
     /// A message whose end has not come, and what it is.
     unfinished: Option<u8>,
 }
@@ -68,6 +72,9 @@ impl Codec for PostgresCodec {
             }
             if side == Side::Server && self.is_deaf {
                 stream.skip(stream.bytes().len() as u64 + stream.hole());
+                return Progress::Wait;
+            }
+            if side == Side::Client && self.passes_rows(stream) {
                 return Progress::Wait;
             }
             let bytes = stream.bytes();
@@ -132,6 +139,7 @@ impl Codec for PostgresCodec {
                 self.executes = false;
                 self.expected.clear();
                 self.is_deaf = false;
+                self.is_blind = self.takes_rows;
             }
             Side::Server => {
                 self.unfinished = None;
@@ -253,6 +261,26 @@ impl PostgresCodec {
         }
     }
 
+    /// Rows are small and calls are large, so that most rows begin where nothing was kept. They are of no use: what comes
+    /// is passed over until the server has answered and a call begins with messages. Whether that was done.
+    fn passes_rows(&mut self, stream: &mut Stream) -> bool {
+        self.is_blind |= self.takes_rows && stream.is_cut() && stream.bytes().len() < 5;
+        if !self.is_blind {
+            return false;
+        }
+        let bytes = stream.bytes();
+        let size = bytes.len() as u64 + stream.hole();
+        // After an error, rows may come that were under way.
+        let is_request = bytes.first().is_some_and(|kind| !b"dcf".contains(kind))
+            && walk(bytes, size, FROM_CLIENT).is_some();
+        if !self.takes_rows && is_request {
+            self.is_blind = false;
+            return false;
+        }
+        stream.skip(size);
+        true
+    }
+
     fn expect(&mut self, kind: Expected) {
         if self.expected.len() < MAX_EXPECTED {
             self.expected.push_back(kind);
@@ -279,8 +307,8 @@ impl PostgresCodec {
 
     /// The head of a message of the server.
     fn answers(&mut self, kind: u8, content: &[u8], time_ns: u64) {
-        // Notices and the like come at any time.
-        if b"NSARKvV".contains(&kind) {
+        // Notices and the like come at any time, and readiness is no answer.
+        if b"NSARKvVZ".contains(&kind) {
             return;
         }
         self.answer.first_ns.get_or_insert(time_ns);
@@ -300,6 +328,11 @@ impl PostgresCodec {
 
     /// The end of a message of the server.
     fn answered(&mut self, kind: u8, last_ns: u64, sink: &mut dyn Sink) {
+        match kind {
+            b'G' | b'W' => self.takes_rows = true,
+            b'C' | b'E' | b'Z' => self.takes_rows = false,
+            _ => {}
+        }
         match kind {
             b'C' | b'I' | b's' if self.executes_next() && self.answer.error.is_none() => {
                 self.respond(last_ns, sink);

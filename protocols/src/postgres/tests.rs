@@ -117,6 +117,47 @@ fn long_queries_rows_and_copies_are_passed_over() {
 }
 
 #[test]
+fn a_login_leaves_no_answer_over() {
+    let dialogue = [
+        client(startup(b"user\0me\0\0")),
+        server(all(&[(b'R', &[0, 0, 0, 0]), (b'S', b"TimeZone\0UTC\0"), (b'K', &[0; 8]), READY])),
+        client(message(b'Q', b"SELECT 1\0")),
+        server(all(&[(b'C', b"SELECT 1\0"), READY])),
+    ];
+    let told = told(&DEFINITION, &dialogue);
+    assert_eq!((told.short(), told.unpaired.total()), (vec!["SELECT ok".to_owned()], 0));
+}
+
+/// A COPY of many small rows in large calls, and what comes next.
+fn copy(answer: &[(u8, &[u8])], rows_after_answer: &[u8]) -> [Turn; 7] {
+    let rows: Vec<u8> = (0..400).flat_map(|row| message(b'd', format!("{row}\tQ\0\n").as_bytes())).collect();
+    [
+        client(message(b'Q', b"COPY t FROM STDIN\0")),
+        server(message(b'G', &[0, 0, 0])),
+        client([rows, all(&[(b'c', b"")])].concat()),
+        server(all(answer)),
+        client(rows_after_answer),
+        client(message(b'Q', b"SELECT 1\0")),
+        server(all(&[(b'C', b"SELECT 1\0"), READY])),
+    ]
+}
+
+#[test]
+fn statements_after_a_copy_of_small_rows_in_large_calls_are_read() {
+    let whole = copy(&[(b'C', b"COPY 400\0"), READY], b"");
+    // What was under way when the copy failed begins in the middle of a row.
+    let failed = copy(&[(b'E', b"C22P04\0\0"), READY], b"99\tQ\0\nd\0\0\0\x071\n");
+    for (dialogue, outcome) in [(whole, "COPY t ok"), (failed, "COPY t failed")] {
+        for call_bytes in [1005, 8192] {
+            let playing = Playing { kept_bytes: 256, call_bytes, ..Playing::default() };
+            let told = playing.told(&DEFINITION, &dialogue);
+            assert_eq!(told.short(), [outcome, "SELECT ok"]);
+            assert_eq!(told.unpaired.total(), 0);
+        }
+    }
+}
+
+#[test]
 fn results_beyond_what_is_kept_are_answers_and_one_lost_call_costs_a_few_queries() {
     let row = message(b'D', &[1; 300]);
     let result = [message(b'T', &[0, 0]), row.repeat(10), all(&[(b'C', b"SELECT 10\0"), READY])].concat();

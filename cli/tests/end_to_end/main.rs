@@ -36,6 +36,7 @@ mod reading;
 mod replaying;
 mod scope;
 mod serve;
+mod servers;
 mod serving;
 mod spans;
 mod support;

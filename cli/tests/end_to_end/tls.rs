@@ -9,7 +9,7 @@ use crate::support::{AFTERTRACE, Trace, needs_recording};
 
 /// The script after a key and its certificate were made in `$DIRECTORY`. `attached FILE` waits until there are probes in
 /// the library or program of that name.
-fn with_certificate(script: &str) -> String {
+pub fn with_certificate(script: &str) -> String {
     format!(
         "cd $DIRECTORY
 openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost \

@@ -149,9 +149,11 @@ fn postgres(ends: &Ends, directory: &Path, port: u16) -> Result<Command> {
     host::text(Command::new("runuser").args(["-u", "postgres", "--", &initdb, "-D", &data, "-A", "trust"]))?;
     let server = postgres_program("postgres")?.display().to_string();
     let port = port.to_string();
-    let mut words = vec!["-u", "postgres", "--", &server, "-D", &data, "-p", &port, "-k", &sockets];
+    let mut words = vec!["--reuid", "postgres", "--regid", "postgres", "--init-groups", "--"];
+    words.extend([&server, "-D", &data, "-p", &port, "-k", &sockets]);
     words.extend(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
-    Ok(ends.server(&program("runuser")?, &words))
+    // runuser(1) would stay in between, and keep signals from it.
+    Ok(ends.server(&program("setpriv")?, &words))
 }
 
 fn program(name: &str) -> Result<PathBuf> {

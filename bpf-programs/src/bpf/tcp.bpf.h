@@ -5,6 +5,7 @@
 #pragma once
 #include "pending.h"
 #include "sockets.h"
+#include "tls.h"
 
 // Makes the entry of a socket that the current process opens; its bases are the caller's. False when the map is full.
 INLINE bool follow(u64 sock, struct connection *connection, u32 pid, u8 phase, u8 flags, u64 time_ns)
@@ -154,6 +155,7 @@ INLINE int closes(struct ledger_row *row, u64 sock, struct tcp_sock *tcp, struct
 		struct traffic_record record;
 		struct traffic traffic;
 
+		session_ends(&connection, now);
 		traffic_LOAD(&traffic, tcp, state, connection.flags);
 		fill_traffic(&record, RECORD_CLOSE, ACCOUNT_INET_SOCK_SET_STATE, &connection, &traffic, state, now);
 		submit_connection(row, &record, sizeof(record));

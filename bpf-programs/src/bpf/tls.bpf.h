@@ -39,13 +39,13 @@ struct registers {
 		record->reserved_byte = 0;                                                                            \
 		record->reserved = 0;                                                                                 \
 		fill_header(&record->header, RECORD_DATA, ACCOUNT_TLS,                                                \
-			    (offsetof(struct data_record, bytes) + wanted + 7) & ~7ull, bpf_ktime_get_boot_ns());     \
+			    (offsetof(struct data_record, bytes) + wanted + 7) & ~7ull, now);                         \
 		COUNT(row, submitted);                                                                                \
 		bpf_ringbuf_submit(record, wakeup(row, &data_0, data_ring_bytes));                                    \
 	})
 
 INLINE void plaintext(struct ledger_row *row, struct connection *connection, u64 sock, u64 buffer, u32 size,
-		      u8 direction)
+		      u8 direction, u64 now)
 {
 	u32 keep = connection->plain_keep, position;
 	u64 wanted;
@@ -81,6 +81,16 @@ INLINE void claim_fd(struct tls_session_key *key, u32 fd, bool from_start)
 
 	if (connection && connection->phase != PHASE_LISTENING)
 		claim(key, sock, connection, from_start);
+}
+
+// Whether a descriptor of the current process is a socket of this host alone, of which nothing is recorded.
+INLINE bool is_local(u32 fd)
+{
+	struct file *file = current_file(fd);
+	struct socket *socket = file ? file_socket(file) : NULL;
+	struct sock *sk = socket ? READ(socket, sk) : NULL;
+
+	return sk && READ(sk, __sk_common.skc_family) == AF_UNIX;
 }
 
 // A session that begins: what it says is known from its first byte on. Returns whether it was not known yet.
@@ -137,14 +147,18 @@ INLINE void enter(struct tls_caller *caller, u64 session, u64 buffer, u64 size_a
 	}
 }
 
+// What is told later than that of a connection that has ended would come behind its end.
+#define DECRYPTED_WITHIN_NS 20000000
+
 INLINE void leave(struct tls_caller *caller, struct tls_call *call, s64 result)
 {
 	struct tls_session_key key = { .session = call->session, .pid = caller->pid };
-	struct connection *connection = NULL;
+	struct connection *connection = NULL, ended = {};
+	u64 size = result, now = bpf_ktime_get_boot_ns();
 	struct tls_session *session;
 	struct ledger_row *row;
 	u32 role = call->role;
-	u64 size = result;
+	u8 direction;
 
 	call->role = TLS_NONE;
 	if (role == TLS_HANDSHAKE || role == TLS_WRITTEN)
@@ -163,14 +177,32 @@ INLINE void leave(struct tls_caller *caller, struct tls_call *call, s64 result)
 		return;
 	COUNT(row, seen);
 	session = bpf_map_lookup_elem(&tls_sessions, &key);
-	if (session)
-		connection = connection_of(session->sock, session->connection_id);
-	if (!connection) {
+	if (!session) {
 		COUNT(row, dropped_read_fault);
 		return;
 	}
-	plaintext(row, connection, session->sock, call->buffer, size,
-		  role == TLS_WRITE || role == TLS_WRITE_EX ? FLAG_SENT : 0);
+	direction = role == TLS_WRITE || role == TLS_WRITE_EX ? FLAG_SENT : 0;
+	connection = connection_of(session->sock, session->connection_id);
+	if (!connection) {
+		if (session->is_elsewhere) {
+			COUNT(row, filtered);
+			return;
+		}
+		// The other side has reset the connection after its answer: what was received until then is read from it.
+		if (direction || !session->ended_ns || now - session->ended_ns > DECRYPTED_WITHIN_NS) {
+			COUNT(row, dropped_read_fault);
+			return;
+		}
+		ended.id = session->connection_id;
+		ended.flags = session->flags;
+		ended.plain_keep = session->keep;
+		ended.tls_read = session->read;
+		ended.tls_written = session->written;
+		session->read += size;
+		connection = &ended;
+		now = session->ended_ns - 1;
+	}
+	plaintext(row, connection, session->sock, call->buffer, size, direction, now);
 }
 
 INLINE int enter_c(struct registers *registers, u32 role, u64 size_address)
@@ -231,8 +263,13 @@ SEC("uprobe/tls_set_fd") int tls_set_fd(struct registers *registers)
 	struct tls_session_key key = { .session = registers->di, .pid = bpf_get_current_pid_tgid() >> 32 };
 
 	if (is_traced(key.pid)) {
+		struct tls_session *session;
+
 		announce(&key);
 		claim_fd(&key, registers->si, true);
+		session = bpf_map_lookup_elem(&tls_sessions, &key);
+		if (session)
+			session->is_elsewhere = is_local(registers->si);
 	}
 	return 0;
 }
@@ -325,7 +362,8 @@ INLINE bool go_write_at_once(struct tls_session_key *key, struct registers *regi
 	row = account(ACCOUNT_TLS);
 	if (row && size) {
 		COUNT(row, seen);
-		plaintext(row, connection, session->sock, registers->bx, size, FLAG_SENT);
+		plaintext(row, connection, session->sock, registers->bx, size, FLAG_SENT,
+			  bpf_ktime_get_boot_ns());
 	}
 	return true;
 }

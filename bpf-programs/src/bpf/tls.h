@@ -57,7 +57,15 @@ struct tls_session_key {
 struct tls_session {
 	u64 sock; // 0 while that is not known
 	u64 connection_id;
-	u64 from_start; // its handshake was seen
+	u64 ended_ns; // when the connection did
+	// What the connection had then.
+	u32 read;
+	u32 written;
+	u16 keep;
+	u8 flags;
+	u8 from_start; // its handshake was seen
+	u8 is_elsewhere; // on a socket that is not followed
+	u8 reserved[3];
 };
 
 // One that is forgotten is put together with its connection again.
@@ -96,6 +104,21 @@ INLINE void claim(struct tls_session_key *key, u64 sock, struct connection *conn
 			connection->tls_read = connection->tls_written = 1;
 	}
 	bpf_map_update_elem(&tls_sessions, key, &session, BPF_ANY);
+}
+
+// A connection ends. What was received of it before may still be decrypted.
+INLINE void session_ends(struct connection *connection, u64 now)
+{
+	struct tls_session_key key = { .session = connection->tls_session, .pid = connection->pid };
+	struct tls_session *session = key.session ? bpf_map_lookup_elem(&tls_sessions, &key) : NULL;
+
+	if (!session || session->connection_id != connection->id)
+		return;
+	session->read = connection->tls_read;
+	session->written = connection->tls_written;
+	session->keep = connection->plain_keep;
+	session->flags = connection->flags;
+	session->ended_ns = now;
 }
 
 // Bytes moved on a connection that is encrypted, or may be.

@@ -13,7 +13,7 @@ pub fn with_certificate(script: &str) -> String {
     format!(
         "cd $DIRECTORY
 openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost \
-    -addext subjectAltName=DNS:localhost 2> openssl.log
+    -addext subjectAltName=DNS:localhost,IP:127.0.0.1 2> openssl.log
 attached() {{
     until {AFTERTRACE} analyze sql trace --format csv -c \"SELECT 'there' AS here FROM probes WHERE state = 'active'
         AND probe LIKE 'tls:%/$1'\" 2> /dev/null | grep -qx there; do sleep 0.2; done

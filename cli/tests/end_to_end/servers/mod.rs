@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::protocols::sum;
 use crate::support::Trace;
 
+mod mysql;
 mod postgres;
 
 /// A program beside this file.

@@ -31,7 +31,7 @@ as_postgres $bin/postgres -D $DIRECTORY/pg/data -p $port -c listen_addresses=127
     -c log_min_duration_statement=0 -c log_line_prefix='%e ' > server.log 2>&1 & server=$!
 trap 'kill -INT $server; wait $server || true' EXIT
 export PGHOST=127.0.0.1 PGPORT=$port PGUSER=postgres PGDATABASE=postgres PGPASSWORD=$password PGSSLMODE={ssl_mode}
-until $bin/pg_isready -q; do sleep 0.1; done
+until $bin/pg_isready -q; do kill -0 $server; sleep 0.1; done
 $bin/pgbench -i -q -s 1 2> pgbench.log
 for mode in simple extended prepared; do
     $bin/pgbench -M $mode -S -n -c 4 -t 600 >> pgbench.log

@@ -151,3 +151,19 @@ attached {name}
         assert_linked(&trace, 4000);
     }
 }
+
+#[test]
+fn an_answer_that_is_decrypted_after_the_server_has_reset_the_connection_is_an_answer() {
+    needs_recording!();
+    if !has("python3") || !has("openssl") {
+        return;
+    }
+    let script = with_certificate(&format!(
+        "attached 'libssl.so%'
+python3 {} 20449 30",
+        beside("reset.py").display()
+    ));
+    let trace = record_script(&script, &[]);
+    assert_requests(&trace, 30.0, 0.0);
+    assert_eq!(sum(&trace, "aftertrace_unanswered_requests_total", &[]), 0.0);
+}

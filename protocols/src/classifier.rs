@@ -5,6 +5,10 @@ use crate::{Definition, PerSide, Side};
 
 /// Calls that are looked at before a connection counts as of no known protocol.
 const MAX_CALLS: u32 = 8;
+/// A call of fewer bytes tells nothing: some clients read byte by byte up to the end of a line...
+const TELLING_BYTES: u64 = 4;
+/// ...of which so many are looked at.
+const MAX_SMALL_CALLS: u32 = 1024;
 /// Bytes of them.
 const MAX_BYTES: usize = 16 * 1024;
 /// A score of one side that decides at once.
@@ -39,13 +43,27 @@ pub struct Classifier {
     scores: Box<[Score]>,
     server_port: u16,
     calls: u32,
+    small_calls: u32,
     bytes: usize,
 }
 
 impl Classifier {
     /// Of a connection to this port; 0 when it is not known.
     pub fn new(server_port: u16) -> Self {
-        Self { scores: vec![Score::default(); ALL.len()].into(), server_port, calls: 0, bytes: 0 }
+        Self {
+            scores: vec![Score::default(); ALL.len()].into(),
+            server_port,
+            calls: 0,
+            small_calls: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Notes that this side spoke first on a connection, and not inside TLS: that rules out what the other one begins.
+    pub fn opened_by(&mut self, side: Side) {
+        for (score, definition) in self.scores.iter_mut().zip(ALL) {
+            score.is_out |= definition.server_greets && side == Side::Client;
+        }
     }
 
     /// Looks at the head of a call of `side` that moved `size` bytes.
@@ -61,9 +79,28 @@ impl Classifier {
                 }
             }
         }
-        self.calls += 1;
+        if size < TELLING_BYTES {
+            self.small_calls += 1;
+        } else {
+            self.calls += 1;
+        }
         self.bytes += bytes.len();
-        self.choose(self.calls >= MAX_CALLS || self.bytes >= MAX_BYTES)
+        let is_last =
+            self.calls >= MAX_CALLS || self.small_calls >= MAX_SMALL_CALLS || self.bytes >= MAX_BYTES;
+        self.choose(is_last)
+    }
+
+    /// What it is, now that nothing more comes: what one side said must do.
+    pub fn conclude(&self) -> Verdict {
+        match self.choose(true) {
+            Verdict::Is(definition) if self.points(definition) >= ENOUGH => Verdict::Is(definition),
+            _ => Verdict::Unknown,
+        }
+    }
+
+    fn points(&self, of: &Definition) -> u32 {
+        let found = self.scores.iter().zip(ALL).find(|(_, definition)| definition.name == of.name);
+        found.map_or(0, |(score, _)| score.sides.client + score.sides.server)
     }
 
     /// The protocols that it may still be.

@@ -24,6 +24,8 @@ pub struct Facts {
     pub is_datagrams: bool,
     /// Whether it is known from its first byte on, which has the position 0.
     pub is_from_start: bool,
+    /// Whether it is inside TLS, to which a connection may turn after some words.
+    pub is_in_tls: bool,
 }
 
 struct Kept {
@@ -106,6 +108,13 @@ impl Conversation {
             State::Unknown => {}
             State::Decided { .. } => self.read(side, chunk),
             State::Undecided { calls, classifier } => {
+                if calls.is_empty()
+                    && chunk.position == 0
+                    && self.facts.is_from_start
+                    && !self.facts.is_in_tls
+                {
+                    classifier.opened_by(side);
+                }
                 calls.push(Kept {
                     side,
                     position: chunk.position,
@@ -191,6 +200,11 @@ impl Conversation {
 
     /// The connection ended: what waits for a response will not have one.
     pub fn close(&mut self, time_ns: u64) {
+        if let State::Undecided { classifier, .. } = &self.state
+            && let Verdict::Is(definition) = classifier.conclude()
+        {
+            self.decide(definition);
+        }
         self.settle();
         self.pairing.close(time_ns);
     }

@@ -73,6 +73,8 @@ pub struct Definition {
     pub name: &'static str,
     /// Its name for people.
     pub title: &'static str,
+    /// Whether the server speaks first; not in TLS to which the connection turned after that.
+    pub server_greets: bool,
     /// Ports that it is often on: a hint between protocols that fit alike, never more.
     pub ports: &'static [u16],
     /// Names in the TLS handshake's list of application protocols (RFC 7301).

@@ -144,7 +144,8 @@ impl Playing {
 
     /// Plays it to somebody who knows nothing but the port.
     pub fn recognised(&self, definition: &'static Definition, dialogue: &[Turn], server_port: u16) -> Told {
-        let facts = Facts { wants_details: true, is_from_start: true, server_port, ..Facts::default() };
+        // Many dialogues begin in the middle.
+        let facts = Facts { wants_details: true, server_port, ..Facts::default() };
         self.play(Conversation::new(facts), definition, dialogue)
     }
 

@@ -18,6 +18,7 @@ use envelope::{HEADER_BYTES, Header, Opcode};
 pub(crate) static DEFINITION: Definition = Definition {
     name: "cassandra",
     title: "Cassandra",
+    server_greets: false,
     ports: &[9042, 9142],
     alpn: &[],
     transport: Transport::Stream,

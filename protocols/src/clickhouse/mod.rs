@@ -22,6 +22,7 @@ use wire::{Stop, Wire};
 pub(crate) static DEFINITION: Definition = Definition {
     name: "clickhouse",
     title: "ClickHouse",
+    server_greets: false,
     ports: &[9000, 9440],
     alpn: &[],
     transport: Transport::Stream,

@@ -13,6 +13,7 @@ use message::Message;
 pub(crate) static DEFINITION: Definition = Definition {
     name: "dns",
     title: "DNS",
+    server_greets: false,
     ports: &[53, 853],
     alpn: &[b"dot"],
     transport: Transport::StreamAndDatagrams,

@@ -17,6 +17,7 @@ use header::{Header, Next};
 pub(crate) static DEFINITION: Definition = Definition {
     name: "dubbo",
     title: "Dubbo 2",
+    server_greets: false,
     ports: &[20880],
     alpn: &[],
     transport: Transport::Stream,

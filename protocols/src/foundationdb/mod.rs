@@ -15,6 +15,7 @@ use messages::{Frame, Layout};
 pub(crate) static DEFINITION: Definition = Definition {
     name: "foundationdb",
     title: "FoundationDB",
+    server_greets: false,
     ports: &[4500, 4501, 4502, 4503, 4520, 4550, 4600],
     alpn: &[],
     transport: Transport::Stream,

@@ -14,6 +14,7 @@ use crate::{Definition, Recognition, Side, Statement, System, Transport};
 pub(crate) static DEFINITION: Definition = Definition {
     name: "http",
     title: "HTTP/1.x",
+    server_greets: false,
     ports: &[80, 8000, 8080, 3000, 5000, 9090],
     alpn: &[b"http/1.1", b"http/1.0"],
     transport: Transport::Stream,

@@ -19,6 +19,7 @@ use crate::{Definition, Recognition, Side, Statement, System, Transport};
 pub(crate) static DEFINITION: Definition = Definition {
     name: "http2",
     title: "HTTP/2 and gRPC",
+    server_greets: false,
     ports: &[80, 443, 8080, 8443, 50051],
     alpn: &[b"h2"],
     transport: Transport::Stream,

@@ -21,6 +21,7 @@ use header::{Header, Judgement};
 pub(crate) static DEFINITION: Definition = Definition {
     name: "kafka",
     title: "Kafka",
+    server_greets: false,
     ports: &[9092, 9093],
     alpn: &[],
     transport: Transport::Stream,

@@ -24,6 +24,8 @@ pub(super) struct MemcachedCodec {
     is_blind: bool,
     /// Replies to lost commands may be under way.
     is_unsure: bool,
+    /// A reply was what was expected.
+    has_read: bool,
 }
 
 /// A command that a reply is expected to, or not.
@@ -128,7 +130,10 @@ impl MemcachedCodec {
         let Some((line, length)) = text::line(bytes) else {
             return self.read_cut_line(stream, sink);
         };
-        let Some(command) = text::command(line) else { return Some(Progress::Foreign) };
+        // Where it is certain that a line begins here, also one that the server does not know.
+        let is_certain = !self.is_unsure && (self.has_read || !self.expected.is_empty());
+        let command = text::command(line).or_else(|| text::other(line).filter(|_| is_certain));
+        let Some(command) = command else { return Some(Progress::Foreign) };
         let skip = length as u64 + command.data.map_or(0, |data| data + 2);
         let opaque = command.opaque.map(hash);
         let form = Form::Text { kind: command.kind, keys: command.key_count, opaque };
@@ -340,6 +345,7 @@ impl MemcachedCodec {
             ..Response::new(Key::Order, first_ns, last_ns, outcome.status)
         };
         let Some(place) = outcome.place else { return sink.response(&response) };
+        self.has_read = true;
         let answered_ns = self.expected.get(place).map_or(first_ns, |one| one.begun_ns);
         let is_unsure = self.is_unsure;
         for silent in self.expected.drain(..place) {

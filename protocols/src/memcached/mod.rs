@@ -15,6 +15,7 @@ use text::{Answer, Kind, Reply};
 pub(crate) static DEFINITION: Definition = Definition {
     name: "memcached",
     title: "Memcached",
+    server_greets: false,
     ports: &[11211],
     alpn: &[],
     transport: Transport::Stream,

@@ -54,6 +54,18 @@ fn hits_and_misses_of_a_pipeline_are_answered_in_order() {
 }
 
 #[test]
+fn a_line_that_is_no_command_is_answered_with_an_error() {
+    let dialogue = [
+        client("get a\r\nbogus 1\r\nset a 0 0 x\r\nget b\r\n"),
+        server("END\r\nERROR\r\nCLIENT_ERROR bad command line format\r\nEND\r\n"),
+    ];
+    let told = told(&DEFINITION, &dialogue);
+    assert_eq!(told.short(), ["get ok", "other failed", "other failed", "get ok"]);
+    assert_eq!(told.unpaired.total(), 0);
+    check_cuts(&DEFINITION, &dialogue);
+}
+
+#[test]
 fn every_command_has_its_answer() {
     let asked = "add a 0 0 1\r\nx\r\nreplace a 0 0 1\r\nx\r\nappend a 0 0 1\r\nx\r\nprepend a 0 0 1\r\nx\r\n\
                  cas a 0 0 1 77\r\nx\r\nincr a 1\r\ndecr a 1\r\ntouch a 9\r\ndelete a\r\nstats\r\nversion\r\n\

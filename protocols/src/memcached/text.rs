@@ -3,6 +3,8 @@
 /// A line that is longer is none. Only those that ask for many keys are long.
 pub(super) const MAX_LINE_BYTES: usize = 32 * 1024;
 const MAX_KEY_BYTES: usize = 250;
+/// A line that is no command may have so many.
+const MAX_OTHER_BYTES: usize = 250;
 /// Values are 1 GB at most (`-I`).
 const MAX_DATA_BYTES: u64 = 1 << 30;
 
@@ -23,6 +25,8 @@ pub(super) enum Kind {
     MetaArithmetic,
     MetaDebug,
     MetaNoop,
+    /// A verb that is not known here, nor, it seems, to the server.
+    Other,
 }
 
 /// A command without its data.
@@ -203,6 +207,7 @@ pub(super) fn command(line: &[u8]) -> Option<Command<'_>> {
             }
         }
         Kind::MetaNoop => words.next().is_none().then_some(())?,
+        Kind::Other => return None,
         Kind::Admin | Kind::Quit => {
             if line.iter().any(|byte| !matches!(byte, b' '..=b'~')) {
                 return None;
@@ -212,6 +217,22 @@ pub(super) fn command(line: &[u8]) -> Option<Command<'_>> {
         }
     }
     Some(command)
+}
+
+/// A line that is no command, and that the server answers with an error.
+pub(super) fn other(line: &[u8]) -> Option<Command<'_>> {
+    let is_text = line.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    let fits = is_text && line.len() <= MAX_OTHER_BYTES && line.first().is_some_and(u8::is_ascii_lowercase);
+    fits.then_some(Command {
+        name: "other",
+        kind: Kind::Other,
+        keys: b"",
+        key_count: 0,
+        data: None,
+        is_noreply: false,
+        is_quiet: false,
+        opaque: None,
+    })
 }
 
 /// Whether what is left of a command says so. None if it says something else.
@@ -294,5 +315,6 @@ pub(super) fn fits(kind: Kind, is_quiet: bool, answer: Answer) -> bool {
         (Kind::MetaStore | Kind::MetaDelete | Kind::MetaArithmetic, _) => matches!(answer, Ns | Ex | Nf | Va),
         (Kind::MetaDebug, _) => matches!(answer, Me | En),
         (Kind::MetaNoop, _) => answer == Mn,
+        (Kind::Other, _) => false,
     }
 }

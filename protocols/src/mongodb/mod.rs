@@ -17,6 +17,7 @@ use wire::{Body, HEADER_BYTES};
 pub(crate) static DEFINITION: Definition = Definition {
     name: "mongo",
     title: "MongoDB",
+    server_greets: false,
     ports: &[27017, 27018, 27019],
     alpn: &[],
     transport: Transport::Stream,

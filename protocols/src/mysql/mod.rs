@@ -23,6 +23,7 @@ use packet::{
 pub(crate) static DEFINITION: Definition = Definition {
     name: "mysql",
     title: "MySQL",
+    server_greets: true,
     ports: &[3306, 3307, 4000, 6033],
     alpn: &[],
     transport: Transport::Stream,

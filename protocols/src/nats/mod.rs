@@ -16,6 +16,7 @@ use line::{Line, Message, Next};
 pub(crate) static DEFINITION: Definition = Definition {
     name: "nats",
     title: "NATS",
+    server_greets: true,
     ports: &[4222],
     alpn: &[],
     transport: Transport::Stream,

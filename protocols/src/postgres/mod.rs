@@ -12,6 +12,7 @@ use crate::{Definition, Recognition, Side, Statement, System, Transport};
 pub(crate) static DEFINITION: Definition = Definition {
     name: "postgres",
     title: "PostgreSQL",
+    server_greets: false,
     ports: &[5432, 6432, 26257],
     alpn: &[b"postgresql"],
     transport: Transport::Stream,

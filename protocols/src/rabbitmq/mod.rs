@@ -19,6 +19,7 @@ use frame::{Frame, Kind, Next};
 pub(crate) static DEFINITION: Definition = Definition {
     name: "rabbitmq",
     title: "RabbitMQ",
+    server_greets: false,
     ports: &[5672, 5671],
     alpn: &[],
     transport: Transport::Stream,

@@ -12,6 +12,7 @@ use crate::{Definition, Recognition, Side, Statement, System, Transport};
 pub(crate) static DEFINITION: Definition = Definition {
     name: "redis",
     title: "Redis",
+    server_greets: false,
     ports: &[6379, 6380, 26379],
     alpn: &[],
     transport: Transport::Stream,

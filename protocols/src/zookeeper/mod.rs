@@ -14,6 +14,7 @@ use messages::Shape;
 pub(crate) static DEFINITION: Definition = Definition {
     name: "zookeeper",
     title: "ZooKeeper",
+    server_greets: false,
     ports: &[2181],
     alpn: &[],
     transport: Transport::Stream,

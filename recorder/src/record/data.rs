@@ -48,6 +48,8 @@ struct Connection {
     /// The side that this host's process is.
     own_side: Side,
     server_port: u16,
+    /// Known from its first byte on, which is not inside TLS.
+    is_from_start: bool,
     positions: PerSide<Option<u64>>,
     stage: Stage,
 }
@@ -80,8 +82,8 @@ impl Data {
         }
         match kind {
             Kind::Tcp(row) => match row.kind {
-                TcpEventKind::Connect => self.opened(row.connection_id, Side::Client, row.remote_port),
-                TcpEventKind::Accept => self.opened(row.connection_id, Side::Server, row.local_port),
+                TcpEventKind::Connect => self.opened(row.connection_id, Side::Client, row.remote_port, true),
+                TcpEventKind::Accept => self.opened(row.connection_id, Side::Server, row.local_port, true),
                 TcpEventKind::Close => {
                     self.connections.remove(&row.connection_id);
                     self.plaintexts.remove(&row.connection_id);
@@ -89,16 +91,19 @@ impl Data {
                 _ => {}
             },
             Kind::SocketSnapshot(row) => match row.kind {
-                SocketKind::Outbound => self.opened(row.connection_id, Side::Client, row.remote_port),
-                SocketKind::Inbound => self.opened(row.connection_id, Side::Server, Some(row.local_port)),
+                SocketKind::Outbound => self.opened(row.connection_id, Side::Client, row.remote_port, false),
+                SocketKind::Inbound => {
+                    self.opened(row.connection_id, Side::Server, Some(row.local_port), false)
+                }
                 _ => {}
             },
             _ => {}
         }
     }
 
-    fn opened(&mut self, connection_id: u64, own_side: Side, server_port: Option<u16>) {
-        let connection = Connection::new(own_side, server_port.unwrap_or_default());
+    fn opened(&mut self, connection_id: u64, own_side: Side, server_port: Option<u16>, is_from_start: bool) {
+        let mut connection = Connection::new(own_side, server_port.unwrap_or_default());
+        connection.is_from_start = is_from_start;
         self.connections.entry(connection_id).or_insert(connection);
     }
 
@@ -153,7 +158,7 @@ impl Data {
 impl Connection {
     fn new(own_side: Side, server_port: u16) -> Self {
         let stage = Stage::Open { classifier: Classifier::new(server_port), redactors: None };
-        Self { own_side, server_port, positions: PerSide::default(), stage }
+        Self { own_side, server_port, is_from_start: false, positions: PerSide::default(), stage }
     }
 
     /// The place of a call in its stream. The kernel gives the low half of it.
@@ -204,6 +209,9 @@ impl Connection {
                 None
             }
             Stage::Open { classifier, redactors } => {
+                if position == 0 && self.is_from_start && redactors.is_none() {
+                    classifier.opened_by(side);
+                }
                 let verdict = classifier.push(side, bytes, size);
                 let redactors = redactors.get_or_insert_with(|| redactors_of(classifier.candidates()));
                 if let Verdict::Is(definition) = verdict {

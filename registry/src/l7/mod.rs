@@ -83,6 +83,7 @@ struct Talk {
     tls: Option<Tls>,
     conversation: Conversation,
     unpaired: Unpaired,
+    gaps: u64,
     last_used: UnixNanos,
     /// Places of the next datagrams.
     positions: PerSide<u64>,
@@ -116,6 +117,15 @@ impl Had {
     }
 }
 
+/// What conversations could not make sense of.
+#[derive(Debug, Default)]
+struct Left {
+    /// By protocol and reason.
+    unpaired: BTreeMap<(&'static str, &'static str), u64>,
+    /// By protocol.
+    gaps: BTreeMap<&'static str, u64>,
+}
+
 /// All conversations.
 #[derive(Debug, Default)]
 pub(crate) struct Talks {
@@ -123,7 +133,7 @@ pub(crate) struct Talks {
     wants_details: bool,
     connections: OrderedMap<u64, Talk>,
     datagrams: OrderedMap<Pair, Talk>,
-    unpaired: BTreeMap<(&'static str, &'static str), u64>,
+    left: Left,
     names: OrderedMap<IpAddr, (Arc<str>, UnixNanos)>,
     had: VecDeque<Had>,
 }
@@ -148,6 +158,7 @@ impl Talk {
             tls: None,
             conversation,
             unpaired: Unpaired::default(),
+            gaps: 0,
             last_used: time,
             positions: PerSide::default(),
         }
@@ -162,11 +173,12 @@ impl Talk {
     }
 
     /// Takes what is complete, and counts what stayed alone.
-    fn settle(
-        &mut self,
-        had: &mut VecDeque<Had>,
-        unpaired: &mut BTreeMap<(&'static str, &'static str), u64>,
-    ) {
+    fn settle(&mut self, had: &mut VecDeque<Had>, left: &mut Left) {
+        let gaps = self.conversation.gaps();
+        if gaps > self.gaps {
+            *left.gaps.entry(self.protocol_name()).or_default() += gaps - self.gaps;
+            self.gaps = gaps;
+        }
         let now = self.conversation.unpaired();
         if now != self.unpaired {
             let before = std::mem::replace(&mut self.unpaired, now);
@@ -178,7 +190,7 @@ impl Talk {
                 ("replaced", before.requests_replaced, now.requests_replaced),
             ] {
                 if now > before {
-                    *unpaired.entry((name, reason)).or_default() += now - before;
+                    *left.unpaired.entry((name, reason)).or_default() += now - before;
                 }
             }
         }
@@ -241,10 +253,12 @@ impl Talks {
             talk.conversation = Conversation::new(Facts {
                 server_port: talk.server_port,
                 is_from_start,
+                is_in_tls: true,
                 wants_details: self.wants_details,
                 ..Facts::default()
             });
             talk.unpaired = Unpaired::default();
+            talk.gaps = 0;
         }
         talk.last_used = time;
         let chunk = Chunk {
@@ -254,7 +268,7 @@ impl Talks {
             time_ns: nanoseconds(time),
         };
         talk.conversation.push(talk.side(row.direction), &chunk);
-        talk.settle(&mut self.had, &mut self.unpaired);
+        talk.settle(&mut self.had, &mut self.left);
     }
 
     /// A datagram of a name service, of a process of this container.
@@ -297,14 +311,14 @@ impl Talks {
         };
         *position += u64::from(row.size_bytes);
         talk.conversation.push(side, &chunk);
-        talk.settle(&mut self.had, &mut self.unpaired);
+        talk.settle(&mut self.had, &mut self.left);
     }
 
     /// A connection ended.
     pub(crate) fn closed(&mut self, connection_id: u64, time: UnixNanos) {
         let Some(mut talk) = self.connections.swap_remove(&connection_id) else { return };
         talk.conversation.close(nanoseconds(time));
-        talk.settle(&mut self.had, &mut self.unpaired);
+        talk.settle(&mut self.had, &mut self.left);
     }
 
     /// Takes one of the exchanges that are complete.
@@ -339,16 +353,16 @@ impl Talks {
 
     /// Gives up requests that will not be answered, and what takes too much memory.
     pub(crate) fn expire(&mut self, now: UnixNanos, limits: &Limits, drops: &mut Drops) {
-        let Self { connections, datagrams, unpaired, had, names, .. } = self;
+        let Self { connections, datagrams, left, had, names, .. } = self;
         let mut bytes = 0;
         for talk in connections.values_mut() {
             talk.conversation.expire(nanoseconds(now.saturating_sub(REQUEST_TIMEOUT_NS)), nanoseconds(now));
-            talk.settle(had, unpaired);
+            talk.settle(had, left);
             bytes += size_of::<Talk>() + talk.conversation.memory_bytes();
         }
         for talk in datagrams.values_mut() {
             talk.conversation.expire(nanoseconds(now.saturating_sub(DATAGRAM_TIMEOUT_NS)), nanoseconds(now));
-            talk.settle(had, unpaired);
+            talk.settle(had, left);
             bytes += size_of::<Talk>() + talk.conversation.memory_bytes();
         }
         datagrams.retain(|_, talk| now.saturating_sub(talk.last_used) <= DATAGRAM_TIMEOUT_NS);
@@ -377,9 +391,12 @@ impl Talks {
     }
 
     pub(crate) fn collect(&self, collector: &mut Collector) {
-        for ((protocol, reason), count) in &self.unpaired {
+        for ((protocol, reason), count) in &self.left.unpaired {
             let labels = [("protocol", (*protocol).into()), ("reason", (*reason).into())];
             collector.add(&definitions::L7_UNPAIRED, labels, *count as f64);
+        }
+        for (protocol, count) in &self.left.gaps {
+            collector.add(&definitions::L7_GAPS, [("protocol", (*protocol).into())], *count as f64);
         }
         let mut open: BTreeMap<&'static str, u64> = BTreeMap::new();
         for talk in self.connections.values() {

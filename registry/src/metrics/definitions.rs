@@ -166,6 +166,7 @@ definitions! {
     IP_TO_FQDN: Gauge "ip_to_fqdn", "Name that an address was found by, of those that containers connect to" labels [ip fqdn];
     UNANSWERED: Counter "aftertrace_unanswered_requests_total", "Number of requests that the container sent and that were not answered before the connection ended (closed) or in all the time that is waited (timed_out)" labels [protocol destination actual_destination ending] kept [protocol ending];
     L7_UNPAIRED: Counter "aftertrace_l7_unpaired_total", "Number of requests and responses whose other half is missing, by why: bytes were lost (gap), it is a response to what was not seen (response), too many waited (limit), its identifier was used again (replaced)" labels [protocol reason];
+    L7_GAPS: Counter "aftertrace_l7_gaps_total", "Number of times that the requests or responses of a connection could not be read on, since bytes were lost, or a call moved more than is kept of one; what was said there is in no other metric" labels [protocol];
     L7_CONNECTIONS: Gauge "aftertrace_l7_connections", "Number of open connections whose data is looked at, by the protocol that they speak" labels [protocol];
 
     NODE_INFO: Gauge "node_info", "Meta information about the node" labels [hostname kernel_version];

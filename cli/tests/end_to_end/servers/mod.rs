@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use crate::protocols::sum;
 use crate::support::Trace;
 
+mod brokers;
 mod mysql;
 mod postgres;
+mod stores;
 
 /// A program beside this file.
 fn beside(name: &str) -> String {

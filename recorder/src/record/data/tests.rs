@@ -27,7 +27,7 @@ fn row(data: &mut Data, is_sent: bool, position: u32, bytes: &[u8]) -> Option<So
 
 fn data(payload: Payload) -> Data {
     let mut data = Data::new(DataConfig { payload, ..DataConfig::default() });
-    data.opened(7, Side::Client, Some(6379));
+    data.opened(7, Side::Client, Some(6379), true);
     data
 }
 
@@ -39,6 +39,16 @@ fn a_known_protocol_is_kept_without_its_passwords() {
     let kept = DataConfig::default().head_bytes;
     let decision = Decision { sock: 99, connection_id: 7, is_plaintext: false, keep: Keep::Bytes(kept) };
     assert_eq!(data.take_decisions(), [decision]);
+}
+
+#[test]
+fn what_a_client_says_first_is_no_login_to_a_server_that_greets() {
+    let mut data = data(Payload::Head);
+    // A binary command of memcached, whose first bytes are those of a login packet of MySQL, and a part of the next.
+    let command =
+        [&[0x80, 1, 0, 1, 8, 0, 0, 0, 0, 0, 0, 13], &[0; 20][..], b"btext", &[0x80, 9, 0, 1], &[0; 20]]
+            .concat();
+    assert_eq!(&*row(&mut data, true, 0, &command).unwrap().payload.0, command);
 }
 
 #[test]

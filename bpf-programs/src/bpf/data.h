@@ -34,7 +34,7 @@ const volatile u32 first_kept_bytes = 1024;
 // Calls with these take nothing out of the stream.
 #define MSG_LOOKS (MSG_PEEK | MSG_ERRQUEUE)
 // Parts of a message, and messages of a call, that are looked at.
-#define MAX_VECTORS 8
+#define MAX_VECTORS 32
 #define MAX_MESSAGES 16
 
 struct {
@@ -77,8 +77,30 @@ struct moved {
 	u8 direction; // FLAG_SENT or 0
 };
 
-// Copies the head of what was moved; at most `keep` bytes. Returns how many.
-INLINE u32 copy_head(char *to, struct moved *moved, u32 keep)
+// Copies what one vector has, up to so many bytes, to a place in the record. Returns how many, or less than 0.
+// A function of numbers alone is verified once, and not for each turn of a loop.
+__attribute__((noinline)) int copy_part(u32 at_byte, u32 wanted, u64 at)
+{
+	struct user_vector vector;
+	u64 part, place = at_byte;
+	u32 zero = 0;
+	char *record = bpf_map_lookup_elem(&data_scratch, &zero);
+
+	if (!record || bpf_probe_read_user(&vector, sizeof(vector), (void *)at))
+		return -1;
+	part = vector.length < wanted ? vector.length : wanted;
+	barrier_var(place);
+	barrier_var(part);
+	if (place > offsetof(struct data_record, bytes) + DATA_MAX_BYTES || part > DATA_MAX_BYTES)
+		return -1;
+	// There is as much room again behind what is kept, so that no part goes beyond it.
+	if (bpf_probe_read_user(record + place, part, (void *)vector.base))
+		return -1;
+	return part;
+}
+
+// Copies the head of what was moved to a place in the record; at most `keep` bytes. Returns how many.
+INLINE u32 copy_head(char *record, u32 place, struct moved *moved, u32 keep)
 {
 	u64 wanted = moved->size < keep ? moved->size : keep;
 	u64 kept = 0;
@@ -87,27 +109,16 @@ INLINE u32 copy_head(char *to, struct moved *moved, u32 keep)
 		barrier_var(wanted);
 		if (wanted > DATA_MAX_BYTES)
 			wanted = DATA_MAX_BYTES;
-		if (wanted && !bpf_probe_read_user(to, wanted, (void *)moved->buffer))
+		if (wanted && !bpf_probe_read_user(record + place, wanted, (void *)moved->buffer))
 			return wanted;
 		return 0;
 	}
 	for (u32 i = 0; i < MAX_VECTORS && i < moved->vector_count && kept < wanted; i++) {
-		struct user_vector vector;
-		u64 part;
+		int more = copy_part(place + kept, wanted - kept, moved->vectors + i * sizeof(struct user_vector));
 
-		if (bpf_probe_read_user(&vector, sizeof(vector), (void *)(moved->vectors + i * sizeof(vector))))
+		if (more < 0)
 			break;
-		part = wanted - kept;
-		if (vector.length < part)
-			part = vector.length;
-		barrier_var(kept);
-		barrier_var(part);
-		if (kept >= DATA_MAX_BYTES || part > DATA_MAX_BYTES)
-			break;
-		// There is as much room again behind what is kept, so that no part goes beyond it.
-		if (bpf_probe_read_user(to + kept, part, (void *)vector.base))
-			break;
-		kept += part;
+		kept += more;
 	}
 	return kept < wanted ? kept : wanted;
 }
@@ -195,7 +206,7 @@ INLINE void stream_data(struct sock *sk, struct wanted *wanted, struct moved *mo
 	record->flags = moved->direction | (connection->flags & FLAG_FROM_START);
 	record->reserved = 0;
 	fill_header(&record->header, RECORD_DATA, ACCOUNT_DATA, 0, bpf_ktime_get_boot_ns());
-	kept = copy_head(record->bytes, moved, wanted->keep);
+	kept = copy_head((char *)record, offsetof(struct data_record, bytes), moved, wanted->keep);
 	// Some protocols turn to TLS after a few words of their own.
 	if (!connection->is_encrypted && record->position < TURNS_BYTES &&
 	    is_client_hello((const u8 *)record->bytes, kept, record->size, record->position)) {
@@ -241,7 +252,7 @@ INLINE void datagram(struct sock *sk, struct moved *moved, u64 name, u32 pid)
 	if (!row || !record)
 		return;
 	COUNT(row, seen);
-	kept = copy_head(record->bytes, moved, DATAGRAM_MAX_BYTES);
+	kept = copy_head((char *)record, offsetof(struct datagram_record, bytes), moved, DATAGRAM_MAX_BYTES);
 	record->sock = (u64)sk;
 	record->start_ns = current_start_ns();
 	record->pid = pid;

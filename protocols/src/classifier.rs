@@ -1,7 +1,7 @@
 //! Decides which protocol a connection speaks, from the heads of its first calls in both directions.
 
 use crate::catalogue::ALL;
-use crate::{Definition, PerSide, Side};
+use crate::{Definition, Opening, PerSide, Side};
 
 /// Calls that are looked at before a connection counts as of no known protocol.
 const MAX_CALLS: u32 = 8;
@@ -59,10 +59,17 @@ impl Classifier {
         }
     }
 
-    /// Notes that this side spoke first on a connection, and not inside TLS: that rules out what the other one begins.
-    pub fn opened_by(&mut self, side: Side) {
-        for (score, definition) in self.scores.iter_mut().zip(ALL) {
-            score.is_out |= definition.server_greets && side == Side::Client;
+    /// Notes the first bytes of a side, before they are looked at; `is_greeting` if they are the first of both, and not inside
+    /// TLS. That rules out what begins otherwise.
+    pub fn begins(&mut self, side: Side, bytes: &[u8], is_greeting: bool) {
+        for (score, definition) in self.scores.iter_mut().zip(ALL).filter(|_| side == Side::Client) {
+            score.is_out |= match definition.opening {
+                Opening::Any => false,
+                Opening::ServerGreets => is_greeting,
+                Opening::ClientSays(opening) => {
+                    bytes.iter().zip(opening).any(|(said, expected)| said != expected)
+                }
+            };
         }
     }
 

@@ -108,12 +108,8 @@ impl Conversation {
             State::Unknown => {}
             State::Decided { .. } => self.read(side, chunk),
             State::Undecided { calls, classifier } => {
-                if calls.is_empty()
-                    && chunk.position == 0
-                    && self.facts.is_from_start
-                    && !self.facts.is_in_tls
-                {
-                    classifier.opened_by(side);
+                if chunk.position == 0 && self.facts.is_from_start {
+                    classifier.begins(side, chunk.bytes, calls.is_empty() && !self.facts.is_in_tls);
                 }
                 calls.push(Kept {
                     side,

@@ -66,6 +66,17 @@ pub enum Statement {
     Command,
 }
 
+/// What is known of the first bytes of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// Nothing.
+    Any,
+    /// The server speaks first; not in TLS to which the connection turned after that.
+    ServerGreets,
+    /// The client's first bytes are these.
+    ClientSays(&'static [u8]),
+}
+
 /// A protocol.
 #[derive(Debug)]
 pub struct Definition {
@@ -73,8 +84,8 @@ pub struct Definition {
     pub name: &'static str,
     /// Its name for people.
     pub title: &'static str,
-    /// Whether the server speaks first; not in TLS to which the connection turned after that.
-    pub server_greets: bool,
+    /// How connections begin.
+    pub opening: Opening,
     /// Ports that it is often on: a hint between protocols that fit alike, never more.
     pub ports: &'static [u16],
     /// Names in the TLS handshake's list of application protocols (RFC 7301).

@@ -50,7 +50,7 @@ pub use codec::{
     Attribute, Codec, Key, Method, PerSide, Progress, Question, Request, Response, Side, Sink, Status, Value,
 };
 pub use conversation::{Conversation, Facts};
-pub use definition::{Definition, Recognition, Statement, System, Transport};
+pub use definition::{Definition, Opening, Recognition, Statement, System, Transport};
 pub use exchange::{Details, Ending, Exchange, OwnedQuestion, OwnedValue, Unpaired};
 pub use redact::{BLANK, Redactor, Secrets, blank, unknown};
 pub use stream::{Begun, Chunk, Stream};

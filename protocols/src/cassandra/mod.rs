@@ -11,14 +11,14 @@ mod redactor;
 mod scan;
 
 use crate::statement::Dialect;
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 use envelope::{HEADER_BYTES, Header, Opcode};
 
 /// Cassandra.
 pub(crate) static DEFINITION: Definition = Definition {
     name: "cassandra",
     title: "Cassandra",
-    server_greets: false,
+    opening: Opening::Any,
     ports: &[9042, 9142],
     alpn: &[],
     transport: Transport::Stream,

@@ -15,14 +15,14 @@ mod types;
 mod wire;
 
 use crate::statement::Dialect;
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 use wire::{Stop, Wire};
 
 /// ClickHouse.
 pub(crate) static DEFINITION: Definition = Definition {
     name: "clickhouse",
     title: "ClickHouse",
-    server_greets: false,
+    opening: Opening::Any,
     ports: &[9000, 9440],
     alpn: &[],
     transport: Transport::Stream,

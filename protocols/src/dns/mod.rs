@@ -6,14 +6,14 @@
 mod codec;
 mod message;
 
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 use message::Message;
 
 /// DNS.
 pub(crate) static DEFINITION: Definition = Definition {
     name: "dns",
     title: "DNS",
-    server_greets: false,
+    opening: Opening::Any,
     ports: &[53, 853],
     alpn: &[b"dot"],
     transport: Transport::StreamAndDatagrams,

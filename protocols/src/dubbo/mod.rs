@@ -10,14 +10,14 @@ mod body;
 mod codec;
 mod header;
 
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 use header::{Header, Next};
 
 /// Dubbo 2.
 pub(crate) static DEFINITION: Definition = Definition {
     name: "dubbo",
     title: "Dubbo 2",
-    server_greets: false,
+    opening: Opening::Any,
     ports: &[20880],
     alpn: &[],
     transport: Transport::Stream,

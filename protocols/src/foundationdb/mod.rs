@@ -8,14 +8,14 @@
 mod codec;
 mod messages;
 
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 use messages::{Frame, Layout};
 
 /// FoundationDB.
 pub(crate) static DEFINITION: Definition = Definition {
     name: "foundationdb",
     title: "FoundationDB",
-    server_greets: false,
+    opening: Opening::Any,
     ports: &[4500, 4501, 4502, 4503, 4520, 4550, 4600],
     alpn: &[],
     transport: Transport::Stream,

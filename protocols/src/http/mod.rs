@@ -8,13 +8,13 @@ mod head;
 pub(crate) use codec::status as status_of_code;
 
 use crate::text_secrets::TextRedactor;
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 
 /// HTTP/1.x.
 pub(crate) static DEFINITION: Definition = Definition {
     name: "http",
     title: "HTTP/1.x",
-    server_greets: false,
+    opening: Opening::Any,
     ports: &[80, 8000, 8080, 3000, 5000, 9090],
     alpn: &[b"http/1.1", b"http/1.0"],
     transport: Transport::Stream,

@@ -13,13 +13,13 @@ mod hpack;
 mod huffman;
 mod redactor;
 
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 
 /// HTTP/2.
 pub(crate) static DEFINITION: Definition = Definition {
     name: "http2",
     title: "HTTP/2 and gRPC",
-    server_greets: false,
+    opening: Opening::ClientSays(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     ports: &[80, 443, 8080, 8443, 50051],
     alpn: &[b"h2"],
     transport: Transport::Stream,

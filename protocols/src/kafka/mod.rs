@@ -14,14 +14,14 @@ mod header;
 mod layout;
 mod redactor;
 
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 use header::{Header, Judgement};
 
 /// Kafka.
 pub(crate) static DEFINITION: Definition = Definition {
     name: "kafka",
     title: "Kafka",
-    server_greets: false,
+    opening: Opening::Any,
     ports: &[9092, 9093],
     alpn: &[],
     transport: Transport::Stream,

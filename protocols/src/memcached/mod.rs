@@ -8,14 +8,14 @@ mod codec;
 mod redactor;
 mod text;
 
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 use text::{Answer, Kind, Reply};
 
 /// Memcached.
 pub(crate) static DEFINITION: Definition = Definition {
     name: "memcached",
     title: "Memcached",
-    server_greets: false,
+    opening: Opening::Any,
     ports: &[11211],
     alpn: &[],
     transport: Transport::Stream,

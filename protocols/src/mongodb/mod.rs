@@ -10,14 +10,14 @@ mod command;
 mod redactor;
 mod wire;
 
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 use wire::{Body, HEADER_BYTES};
 
 /// MongoDB.
 pub(crate) static DEFINITION: Definition = Definition {
     name: "mongo",
     title: "MongoDB",
-    server_greets: false,
+    opening: Opening::Any,
     ports: &[27017, 27018, 27019],
     alpn: &[],
     transport: Transport::Stream,

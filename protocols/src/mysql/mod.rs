@@ -14,7 +14,7 @@ mod tests;
 
 use crate::cursor::Cursor;
 use crate::statement::{self, Dialect};
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 use packet::{
     Command, ENCRYPTS, HEADER_BYTES, LOGIN_HEAD_BYTES, error, header, is_statement, login_flags, state,
 };
@@ -23,7 +23,7 @@ use packet::{
 pub(crate) static DEFINITION: Definition = Definition {
     name: "mysql",
     title: "MySQL",
-    server_greets: true,
+    opening: Opening::ServerGreets,
     ports: &[3306, 3307, 4000, 6033],
     alpn: &[],
     transport: Transport::Stream,

@@ -9,14 +9,14 @@ mod codec;
 mod line;
 mod redactor;
 
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 use line::{Line, Message, Next};
 
 /// NATS.
 pub(crate) static DEFINITION: Definition = Definition {
     name: "nats",
     title: "NATS",
-    server_greets: true,
+    opening: Opening::ServerGreets,
     ports: &[4222],
     alpn: &[],
     transport: Transport::Stream,

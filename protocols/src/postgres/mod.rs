@@ -6,13 +6,13 @@ mod codec;
 mod redactor;
 
 use crate::statement::Dialect;
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 
 /// PostgreSQL, and what speaks like it: PgBouncer, CockroachDB.
 pub(crate) static DEFINITION: Definition = Definition {
     name: "postgres",
     title: "PostgreSQL",
-    server_greets: false,
+    opening: Opening::Any,
     ports: &[5432, 6432, 26257],
     alpn: &[b"postgresql"],
     transport: Transport::Stream,

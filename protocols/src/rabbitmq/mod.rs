@@ -12,14 +12,14 @@ mod content;
 mod frame;
 mod redactor;
 
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 use frame::{Frame, Kind, Next};
 
 /// RabbitMQ.
 pub(crate) static DEFINITION: Definition = Definition {
     name: "rabbitmq",
     title: "RabbitMQ",
-    server_greets: false,
+    opening: Opening::ClientSays(b"AMQP"),
     ports: &[5672, 5671],
     alpn: &[],
     transport: Transport::Stream,

@@ -6,13 +6,13 @@ mod codec;
 mod redactor;
 mod resp;
 
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 
 /// Redis.
 pub(crate) static DEFINITION: Definition = Definition {
     name: "redis",
     title: "Redis",
-    server_greets: false,
+    opening: Opening::Any,
     ports: &[6379, 6380, 26379],
     alpn: &[],
     transport: Transport::Stream,

@@ -7,14 +7,14 @@ mod codec;
 mod messages;
 mod redactor;
 
-use crate::{Definition, Recognition, Side, Statement, System, Transport};
+use crate::{Definition, Opening, Recognition, Side, Statement, System, Transport};
 use messages::Shape;
 
 /// ZooKeeper.
 pub(crate) static DEFINITION: Definition = Definition {
     name: "zookeeper",
     title: "ZooKeeper",
-    server_greets: false,
+    opening: Opening::Any,
     ports: &[2181],
     alpn: &[],
     transport: Transport::Stream,

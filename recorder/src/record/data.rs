@@ -48,8 +48,9 @@ struct Connection {
     /// The side that this host's process is.
     own_side: Side,
     server_port: u16,
-    /// Known from its first byte on, which is not inside TLS.
+    /// Known from its first byte on.
     is_from_start: bool,
+    is_in_tls: bool,
     positions: PerSide<Option<u64>>,
     stage: Stage,
 }
@@ -131,6 +132,7 @@ impl Data {
             let of = (connection.own_side, connection.server_port);
             let plaintext = self.plaintexts.entry(connection_id);
             connection = plaintext.or_insert_with(|| Connection::new(of.0, of.1));
+            connection.is_in_tls = true;
         }
         let side = if is_sent { connection.own_side } else { connection.own_side.other() };
         let position = connection.position(side, position, size);
@@ -158,7 +160,14 @@ impl Data {
 impl Connection {
     fn new(own_side: Side, server_port: u16) -> Self {
         let stage = Stage::Open { classifier: Classifier::new(server_port), redactors: None };
-        Self { own_side, server_port, is_from_start: false, positions: PerSide::default(), stage }
+        Self {
+            own_side,
+            server_port,
+            is_from_start: false,
+            is_in_tls: false,
+            positions: PerSide::default(),
+            stage,
+        }
     }
 
     /// The place of a call in its stream. The kernel gives the low half of it.
@@ -209,8 +218,9 @@ impl Connection {
                 None
             }
             Stage::Open { classifier, redactors } => {
-                if position == 0 && self.is_from_start && redactors.is_none() {
-                    classifier.opened_by(side);
+                // Of what is inside TLS, 0 is the beginning, and nothing else is.
+                if position == 0 && (self.is_from_start || self.is_in_tls) {
+                    classifier.begins(side, bytes, redactors.is_none() && !self.is_in_tls);
                 }
                 let verdict = classifier.push(side, bytes, size);
                 let redactors = redactors.get_or_insert_with(|| redactors_of(classifier.candidates()));

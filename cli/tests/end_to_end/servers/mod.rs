@@ -7,6 +7,7 @@ use crate::protocols::sum;
 use crate::support::Trace;
 
 mod brokers;
+mod dns;
 mod http;
 mod mysql;
 mod postgres;

@@ -83,3 +83,13 @@ fn a_known_protocol_may_turn_to_tls_and_may_carry_bytes_that_look_like_it() {
     assert!(row(&mut data, false, 0, &[23, 3, 3, 0, 5, 2]).is_some());
     assert!(row(&mut data, true, 14, &[22, 3, 1, 0, 5, 1, 0, 0, 1, 3]).is_none());
 }
+
+#[test]
+fn what_is_read_byte_by_byte_is_not_blanked_as_the_middle_of_another_protocol() {
+    let mut data = data(Payload::Head);
+    // The length before a message of DNS.
+    for (position, byte) in [0_u8, 50].into_iter().enumerate() {
+        let kept = row(&mut data, true, u32::try_from(position).unwrap(), &[byte]).unwrap();
+        assert_eq!(&*kept.payload.0, [byte]);
+    }
+}

@@ -87,7 +87,7 @@ impl Part {
             group,
             rows: self.rows.get(&group).copied().unwrap_or_default(),
             recorded: recorded.map(|(_, (from, to))| to.saturating_sub(*from)).sum(),
-            lost_by_writer: self.lost_rows.get(group.table()).copied().unwrap_or_default(),
+            lost_by_writer: group.tables().iter().filter_map(|table| self.lost_rows.get(*table)).sum(),
         }
     }
 

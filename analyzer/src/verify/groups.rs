@@ -25,11 +25,13 @@ pub enum Group {
     Tcp,
     /// Counters of open connections, read by the sweep.
     TcpStatistics,
+    /// What applications sent and received, in plain, inside TLS and in datagrams.
+    Data,
 }
 
 impl Group {
     /// All groups.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ProcessStart,
         Self::ProcessExec,
         Self::ProcessExit,
@@ -38,6 +40,7 @@ impl Group {
         Self::FileOpen,
         Self::Tcp,
         Self::TcpStatistics,
+        Self::Data,
     ];
 
     /// The group of a row, when a kernel program sent it.
@@ -64,6 +67,7 @@ impl Group {
             },
             // An end that the sweep found in the kernel has counters; one that the recorder inferred has none.
             Kind::Tcp(row) if row.bytes_sent.is_some() => Some(Self::TcpStatistics),
+            Kind::SocketData(_) | Kind::Datagram(_) => Some(Self::Data),
             _ => None,
         }
     }
@@ -72,6 +76,8 @@ impl Group {
     pub fn of_program(program: &str) -> Option<Self> {
         let has = |part: &str| program.contains(part);
         Some(match () {
+            // The last is what its account was called before kernels told of sends themselves.
+            () if matches!(program, "socket_data" | "tls" | "raw_syscalls:sys_exit") => Self::Data,
             () if has("sweep") || has("iter") || has("statistics") => Self::TcpStatistics,
             () if has("newtask") => Self::ProcessStart,
             () if has("process_exec") => Self::ProcessExec,
@@ -84,13 +90,14 @@ impl Group {
         })
     }
 
-    /// The table that keeps its rows.
-    pub fn table(self) -> &'static str {
+    /// The tables that keep its rows.
+    pub fn tables(self) -> &'static [&'static str] {
         match self {
-            Self::ProcessStart | Self::ProcessExec | Self::ProcessExit | Self::OomKill => "process_events",
-            Self::Cgroup => "cgroup_events",
-            Self::FileOpen => "file_events",
-            Self::Tcp | Self::TcpStatistics => "tcp_events",
+            Self::ProcessStart | Self::ProcessExec | Self::ProcessExit | Self::OomKill => &["process_events"],
+            Self::Cgroup => &["cgroup_events"],
+            Self::FileOpen => &["file_events"],
+            Self::Tcp | Self::TcpStatistics => &["tcp_events"],
+            Self::Data => &["socket_data", "datagrams"],
         }
     }
 
@@ -105,6 +112,7 @@ impl Group {
             Self::FileOpen => "files opened",
             Self::Tcp => "TCP events",
             Self::TcpStatistics => "TCP statistics",
+            Self::Data => "sends and receives",
         }
     }
 }
